@@ -1,0 +1,36 @@
+"""Settings that every test file shares.
+
+The suite runs once per backend: ``KERAS_BACKEND=jax|tensorflow|torch pytest tests``.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+# Before anything imports a framework. Tests never reach for the network, and XLA gets the eight
+# virtual CPU devices that the sharding tests need.
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# `from tests.tolerances import FLOAT32` works however pytest is started.
+sys.path.insert(0, str(ROOT))
+
+# Class-name prefix of the documented family that runs on each Keras backend.
+FAMILY_PREFIX = {"torch": "", "tensorflow": "TF", "jax": "Flax"}
+
+
+@pytest.fixture(scope="session")
+def backend() -> str:
+    """The Keras backend of this run."""
+    return os.environ["KERAS_BACKEND"]
+
+
+@pytest.fixture(scope="session")
+def family_prefix(backend) -> str:
+    """What stands before `RoFormer…` in this backend's class names: nothing, TF or Flax."""
+    return FAMILY_PREFIX[backend]

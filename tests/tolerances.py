@@ -1,0 +1,13 @@
+"""Every numeric tolerance of the tests, as keyword arguments of numpy.testing.assert_allclose."""
+
+# The same float32 arithmetic in another order (other framework, fused kernel, compiled or eager).
+FLOAT32 = dict(rtol=1e-5, atol=1e-5)
+
+# Gradients of such a computation: sums over batch and positions, so more rounding.
+FLOAT32_GRADIENT = dict(rtol=1e-4, atol=1e-5)
+
+# Losses after a few optimiser steps on different backends (issue 3).
+TRAINED_LOSS = dict(rtol=1e-4, atol=1e-4)
+
+# 8 bits of mantissa, three layers deep.
+BFLOAT16 = dict(rtol=5e-2, atol=5e-2)
