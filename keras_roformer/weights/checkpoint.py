@@ -1,0 +1,254 @@
+"""A checkpoint directory: which weight files it has, reading them, and saving them safely.
+
+Canonical tensors are a dict of NumPy arrays under transformers' PyTorch names and layouts, whatever
+the file. A leading `roformer.` is there or not as in the file.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import flax_msgpack, layouts, pytorch_bin, safetensors_file, tf_h5
+from .files import CheckpointError, atomic, check_dtype, check_readable, sync_directory
+
+#: Weight files by format, in the order in which a directory is searched.
+FORMATS: dict[str, str] = {
+    "safetensors": "model.safetensors",
+    "pytorch": "pytorch_model.bin",
+    "tensorflow": "tf_model.h5",
+    "flax": "flax_model.msgpack",
+}
+_UNITS = {"GIB": 2**30, "MIB": 2**20, "KIB": 2**10, "GB": 10**9, "MB": 10**6, "KB": 10**3}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The weights of a directory: their format, their file or shards, and the shards' index."""
+
+    format: str
+    files: tuple[Path, ...]
+    weight_map: Mapping[str, str] | None = None  # stored tensor name → shard's file name
+
+
+def find(directory: str | Path, format: str | None = None) -> Found:
+    """The weights of a directory (or one weight file), of any format or of the one asked for.
+
+    A whole file goes before shards; formats are tried in the order of `FORMATS`.
+    """
+    directory = Path(directory)
+    _check_format(format)
+    wanted = {format: FORMATS[format]} if format else FORMATS
+    if directory.is_file():
+        for name, file in wanted.items():
+            if directory.suffix == Path(file).suffix:
+                return Found(name, (directory,))
+        raise CheckpointError(
+            f"{directory}: expected a weight file that ends in "
+            f"{', '.join(Path(file).suffix for file in wanted.values())}."
+        )
+    if not directory.is_dir():
+        raise CheckpointError(f"{directory}: there is no such directory; check the path.")
+    for name, file in wanted.items():
+        if (directory / file).is_file():
+            return Found(name, (directory / file,))
+        if (directory / f"{file}.index.json").is_file():
+            return _read_index(name, directory / f"{file}.index.json")
+    present = sorted(entry.name for entry in directory.iterdir())[:20]
+    raise CheckpointError(
+        f"{directory}: no weights here; expected one of {', '.join(wanted.values())} (or its "
+        f".index.json with shards), found {', '.join(present) or 'an empty directory'}."
+    )
+
+
+def read(directory: str | Path, format: str | None = None) -> dict[str, np.ndarray]:
+    """The canonical tensors of a directory (or of one weight file).
+
+    Args:
+        directory: where the files are.
+        format: one of `FORMATS`; by default the first that is there.
+
+    Raises:
+        CheckpointError: no weights, or files that are broken, hostile or of another kind.
+    """
+    found = find(directory, format)
+    tensors: dict[str, np.ndarray] = {}
+    for path in found.files:
+        stored, layout = _read_file(found.format, path)
+        _check_weight_map(found, path, stored)
+        try:
+            canonical = layouts.LAYOUTS[layout][0](stored)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        if repeated := canonical.keys() & tensors.keys():
+            raise CheckpointError(f"{path}: {min(repeated)!r} is in an earlier shard too.")
+        tensors.update(canonical)
+    return tensors
+
+
+def write(
+    directory: str | Path,
+    tensors: Mapping[str, np.ndarray],
+    format: str = "safetensors",
+    *,
+    max_shard_size: int | str = "5GB",
+    metadata: Mapping[str, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> list[Path]:
+    """Saves canonical tensors as transformers names its files; returns the files.
+
+    Wherever a save is killed, the directory holds this format's old weights or the new ones, whole:
+    new files are written beside and renamed, and what they replace is removed last. One process at
+    a time may save to a directory.
+
+    Args:
+        directory: made if absent.
+        tensors: names to arrays, in the order in which they are written.
+        format: one of `FORMATS`.
+        max_shard_size: bytes in one file, or text such as "5GB", "200MB", "1GiB".
+        metadata: text to keep in a safetensors header beside {"format": "pt"}.
+        kinds: canonical module name → "dense", "norm" or "embedding", where the name does not tell
+            (`layouts.kind_of`); for the TensorFlow and Flax formats.
+    """
+    directory = Path(directory)
+    _check_format(format)
+    limit = _parse_size(max_shard_size)
+    for name, array in tensors.items():
+        check_dtype(directory / FORMATS[format], name, getattr(array, "dtype", type(array)))
+    directory.mkdir(parents=True, exist_ok=True)
+    layout = {"tensorflow": "tf", "flax": "flax"}.get(format, "pt")
+    stored = layouts.LAYOUTS[layout][1](tensors, kinds)
+    stem, suffix = Path(FORMATS[format]).stem, Path(FORMATS[format]).suffix
+    for leftover in directory.glob(f".{stem}*.tmp"):  # of a save that was killed
+        leftover.unlink()
+
+    shards = _split(stored, limit)
+    whole, index_path = directory / FORMATS[format], directory / f"{FORMATS[format]}.index.json"
+    if len(shards) == 1:
+        with atomic(whole) as temporary:
+            _write_file(format, temporary, shards[0], metadata)
+        files = [whole]
+        outdated = [index_path]
+    else:
+        # New shards never take the name of an old one, so the old set stays whole until the end.
+        shard_stem = stem
+        while any(directory.glob(f"{shard_stem}-*-of-{len(shards):05d}{suffix}")):
+            shard_stem += ".new"
+        weight_map = {}
+        for number, shard in enumerate(shards, 1):
+            file = f"{shard_stem}-{number:05d}-of-{len(shards):05d}{suffix}"
+            weight_map.update(dict.fromkeys(shard, file))
+            with atomic(directory / file) as temporary:
+                _write_file(format, temporary, shard, metadata, sharded=True)
+        total = sum(array.nbytes for array in stored.values())
+        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        with atomic(index_path) as temporary:
+            temporary.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
+        files = [directory / file for file in dict.fromkeys(weight_map.values())]
+        outdated = [whole]
+
+    shard_name = re.compile(rf"{re.escape(stem)}(\.new)*-\d{{5}}-of-\d{{5}}{re.escape(suffix)}")
+    outdated += [entry for entry in directory.iterdir() if shard_name.fullmatch(entry.name)]
+    for path in outdated:
+        if path not in files:
+            path.unlink(missing_ok=True)
+    sync_directory(directory)
+    return files
+
+
+def _read_file(format: str, path: Path) -> tuple[dict[str, np.ndarray], str]:
+    """The stored tensors of one file and their layout."""
+    if format == "pytorch":
+        return pytorch_bin.read(path), "pt"
+    if format == "tensorflow":
+        return tf_h5.read(path), "tf"
+    if format == "flax":
+        return flax_msgpack.read(path), "flax"
+    stored, metadata = safetensors_file.read(path)
+    layout = metadata.get("format", "pt")  # transformers' TF and Flax classes save here too
+    if layout not in layouts.LAYOUTS:
+        raise CheckpointError(
+            f"{path}: its metadata says format {layout!r}, expected one of "
+            f"{', '.join(layouts.LAYOUTS)}; save it again with one of these libraries."
+        )
+    return stored, layout
+
+
+def _write_file(format, path, stored, metadata, sharded=False) -> None:
+    if format == "safetensors":
+        safetensors_file.write(path, stored, {"format": "pt", **(metadata or {})})
+    elif format == "pytorch":
+        pytorch_bin.write(path, stored)
+    elif format == "tensorflow":
+        (tf_h5.write_shard if sharded else tf_h5.write)(path, stored)
+    else:
+        flax_msgpack.write(path, stored)
+
+
+def _read_index(format: str, path: Path) -> Found:
+    """The shards that an index names, each of which must be a file beside it."""
+    check_readable(path)
+    try:
+        weight_map = json.loads(path.read_bytes())["weight_map"]
+        files = sorted(set(weight_map.values()))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: expected JSON with a 'weight_map' from tensor names to file names "
+            f"({type(error).__name__}: {error}); download or save it again."
+        ) from error
+    for file in files:
+        if not isinstance(file, str) or not re.fullmatch(r"(?!\.)[^/\\:\0]+", file):
+            raise CheckpointError(
+                f"{path}: names the shard {file!r}; refused: a shard must be a plain file name "
+                "in the directory of the index."
+            )
+        if not (path.parent / file).is_file():
+            raise CheckpointError(
+                f"{path}: names the shard {file!r}, which is not in {path.parent}; download the "
+                f"missing one of its {len(files)} shards."
+            )
+    if not files:
+        raise CheckpointError(f"{path}: its 'weight_map' is empty; download or save it again.")
+    return Found(format, tuple(path.parent / file for file in files), weight_map)
+
+
+def _check_weight_map(found: Found, path: Path, stored: Mapping[str, np.ndarray]) -> None:
+    """A shard must hold what the index says (TensorFlow's index puts the model's name before)."""
+    for name, file in (found.weight_map or {}).items():
+        if file == path.name and name not in stored and name.partition("/")[2] not in stored:
+            raise CheckpointError(
+                f"{path}: the index says that tensor {name!r} is in this shard, but it is not; "
+                "index and shards are of different saves: download or save all of them again."
+            )
+
+
+def _split(stored: Mapping[str, np.ndarray], limit: int) -> list[dict[str, np.ndarray]]:
+    """Cuts the tensors, in order, into groups of at most `limit` bytes (or one tensor)."""
+    shards: list[dict[str, np.ndarray]] = [{}]
+    size = 0
+    for name, array in stored.items():
+        if shards[-1] and size + array.nbytes > limit:
+            shards.append({})
+            size = 0
+        shards[-1][name] = array
+        size += array.nbytes
+    return shards
+
+
+def _parse_size(size: int | str) -> int:
+    """Bytes from a number or from text such as "5GB"."""
+    match = re.fullmatch(r"(\d+)\s*([A-Z]*)", str(size).strip().upper())
+    if not match or match[2] not in ("", *_UNITS) or int(match[1]) == 0:
+        raise ValueError(
+            f"max_shard_size={size!r}: expected a positive number of bytes, or text such as "
+            f"'5GB' with a unit of {', '.join(_UNITS)}."
+        )
+    return int(match[1]) * _UNITS.get(match[2], 1)
+
+
+def _check_format(format: str | None) -> None:
+    if format is not None and format not in FORMATS:
+        raise ValueError(f"format={format!r}: expected one of {', '.join(FORMATS)}.")

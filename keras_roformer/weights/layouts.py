@@ -1,0 +1,139 @@
+"""Names and layouts of TensorFlow and Flax checkpoints, to and from the canonical ones.
+
+Canonical is what transformers' PyTorch classes store: `a.b.weight`, `a.b.bias`, and a dense weight
+of shape (out, in). TensorFlow and Flax store a dense weight as (in, out) and name the last part by
+the kind of module:
+
+    kind        canonical          TensorFlow            Flax
+    dense       weight  bias       kernel      bias      kernel     bias
+    norm        weight  bias       gamma       beta      scale      bias
+    embedding   weight             embeddings            embedding
+
+TensorFlow's word embedding is the one exception: its leaf is `weight`.
+"""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from .files import CheckpointError
+
+Tensors = Mapping[str, np.ndarray]
+
+_TF_LEAVES = {"dense": "kernel", "norm": "gamma", "embedding": "embeddings"}
+_FLAX_LEAVES = {"dense": "kernel", "norm": "scale", "embedding": "embedding"}
+#: Leaf in a TensorFlow or Flax file → canonical leaf.
+_CANONICAL_LEAVES = {
+    **dict.fromkeys((*_TF_LEAVES.values(), *_FLAX_LEAVES.values(), "weight"), "weight"),
+    **dict.fromkeys(("bias", "beta"), "bias"),
+}
+#: Modules directly under a bare TensorFlow backbone, which its files always keep under `roformer/`.
+_BACKBONE_PARTS = ("embeddings", "embeddings_project", "encoder", "pooler")
+
+
+def kind_of(module: str, kinds: Mapping[str, str] | None = None) -> str:
+    """`dense`, `norm` or `embedding`: as `kinds` says of a canonical module, else by its name."""
+    if kinds and module in kinds:
+        return kinds[module]
+    last = module.rpartition(".")[2]
+    if last == "LayerNorm":
+        return "norm"
+    if last.endswith("_embeddings") or last == "embed_positions":
+        return "embedding"
+    return "dense"
+
+
+def from_pt(tensors: Tensors) -> dict[str, np.ndarray]:
+    """Canonical names of PyTorch's, where layer norms before 2020 have `gamma` and `beta`."""
+    result = {}
+    for stored_name, array in tensors.items():
+        name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", stored_name))
+        _add(result, name, array)
+    return result
+
+
+def to_pt(tensors: Tensors, kinds: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+    """PyTorch's names and layouts are the canonical ones."""
+    return dict(tensors)
+
+
+def from_flax(tensors: Tensors) -> dict[str, np.ndarray]:
+    """Canonical names and layouts of Flax parameters named `a/b/kernel` (or `a.b.kernel`)."""
+    return _to_canonical((re.split("[/.]", name), array) for name, array in tensors.items())
+
+
+def to_flax(tensors: Tensors, kinds: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+    """The inverse of `from_flax`: names joined by `/`, dense weights as (in, out)."""
+    result = {}
+    for name, array in tensors.items():
+        module, leaf, kind = _split(name, kinds)
+        if leaf == "weight":
+            leaf, array = _FLAX_LEAVES[kind], array.T if kind == "dense" else array
+        result["/".join((*module.split("."), leaf))] = array
+    return result
+
+
+def from_tf(tensors: Tensors) -> dict[str, np.ndarray]:
+    """Canonical names and layouts of TensorFlow variables named `a/layer_._0/b/kernel:0`.
+
+    `x___y` is read as `y` and `_._` as a level, as transformers' TensorFlow classes mean them. The
+    name of the model (the first level of a variable's name) must already be off.
+    """
+    return _to_canonical(
+        (re.sub("[^/]*___", "", name.removesuffix(":0")).replace("_._", "/").split("/"), array)
+        for name, array in tensors.items()
+    )
+
+
+def to_tf(tensors: Tensors, kinds: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+    """The inverse of `from_tf`; a bare backbone's weights go under `roformer/`."""
+    result = {}
+    for name, array in tensors.items():
+        module, leaf, kind = _split(name, kinds)
+        if leaf == "weight":
+            leaf, array = _TF_LEAVES[kind], array.T if kind == "dense" else array
+            if module.endswith("word_embeddings"):
+                leaf = "weight"
+        elif kind == "norm":
+            leaf = "beta"
+        parts = module.split(".")
+        if parts[0] in _BACKBONE_PARTS:
+            parts.insert(0, "roformer")
+        elif parts[0] == "cls":
+            parts[0] = "mlm___cls"
+        path = re.sub(r"/(?=\d+/)", "_._", "/".join((*parts, leaf)))
+        result[f"{path}:0"] = array
+    return result
+
+
+def _to_canonical(items) -> dict[str, np.ndarray]:
+    """From (parts of the name, array) pairs; `CheckpointError` on an unknown leaf or a repeat."""
+    result = {}
+    for (*module, leaf), array in items:
+        if leaf not in _CANONICAL_LEAVES:
+            raise CheckpointError(
+                f"tensor {'/'.join((*module, leaf))!r} ends in {leaf!r}, expected one of "
+                f"{', '.join(_CANONICAL_LEAVES)}; this is not a RoFormer weight."
+            )
+        name = ".".join((*module, _CANONICAL_LEAVES[leaf]))
+        _add(result, name, array.T if leaf == "kernel" else array)
+    return result
+
+
+def _add(result: dict[str, np.ndarray], name: str, array: np.ndarray) -> None:
+    if name in result:
+        raise CheckpointError(f"two tensors of the file are both {name!r}; save it again.")
+    result[name] = array
+
+
+def _split(name: str, kinds: Mapping[str, str] | None) -> tuple[str, str, str]:
+    """Module, leaf and kind of a canonical name."""
+    module, _, leaf = name.rpartition(".")
+    if not module or leaf not in ("weight", "bias"):
+        raise CheckpointError(f"tensor {name!r} must end in '.weight' or '.bias' to be saved.")
+    return module, leaf, kind_of(module, kinds)
+
+
+#: Layout by the name in a safetensors header → (to canonical, from canonical and kinds).
+LAYOUTS = {"pt": (from_pt, to_pt), "tf": (from_tf, to_tf), "flax": (from_flax, to_flax)}
