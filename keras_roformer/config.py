@@ -1,0 +1,519 @@
+"""`RoFormerConfig`: the documented configuration, and transformers' config.json both ways."""
+
+import copy
+import json
+import logging
+import numbers
+import pathlib
+import sys
+
+logger = logging.getLogger("keras_roformer")
+
+CONFIG_NAME = "config.json"
+
+# What every transformers configuration has besides the documented RoFormer fields. A field that has
+# its default is left out of config.json, as transformers leaves it out.
+GENERIC_DEFAULTS = {
+    "output_hidden_states": False,
+    "output_attentions": False,
+    "return_dict": True,
+    "torchscript": False,
+    "dtype": None,
+    "pruned_heads": {},
+    "tie_word_embeddings": True,
+    "chunk_size_feed_forward": 0,
+    "is_encoder_decoder": False,
+    "is_decoder": False,
+    "cross_attention_hidden_size": None,
+    "add_cross_attention": False,
+    "architectures": None,
+    "finetuning_task": None,
+    "task_specific_params": None,
+    "problem_type": None,
+    "classifier_dropout": None,
+    "summary_type": "last",
+    "summary_use_proj": False,
+    "summary_activation": None,
+    "summary_proj_to_labels": False,
+    "summary_first_dropout": 0.0,
+    "summary_last_dropout": 0.0,
+    "tokenizer_class": None,
+    "prefix": None,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "sep_token_id": None,
+    "decoder_start_token_id": None,
+}
+
+# The names that `layers.activations.get_activation` knows: transformers' and Keras's.
+ACTIVATIONS = (
+    "gelu gelu_new gelu_pytorch_tanh quick_gelu "
+    "celu elu exponential glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu "
+    "linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus "
+    "softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold"
+).split()
+
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+SUMMARY_TYPES = ("last", "first", "mean", "cls_index", "attn")
+
+# Keyword arguments of `from_pretrained` that say where to find the file and are no fields.
+_HUB_ARGUMENTS = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "token",
+    "revision",
+    "subfolder",
+)
+_IGNORED_ARGUMENTS = ("trust_remote_code", "resume_download", "proxies", "use_auth_token")
+
+
+class RoFormerConfig:
+    """The configuration of a RoFormer model, with the documented fields and defaults.
+
+    Args:
+        vocab_size: number of tokens that `input_ids` can name.
+        embedding_size: size of the token embeddings; by default `hidden_size`.
+        hidden_size: size D of the hidden states; a multiple of `num_attention_heads`.
+        num_hidden_layers: number of encoder layers.
+        num_attention_heads: number N of heads; their size D / N must be even, as rotary position
+            embeddings turn pairs of numbers.
+        intermediate_size: size of the feed-forward layer in every encoder layer.
+        hidden_act: name of an activation ("gelu", "gelu_new", "relu", "selu", or another that
+            Keras knows), or a function.
+        hidden_dropout_prob: dropout rate of embeddings, encoder layers and heads, in [0, 1].
+        attention_probs_dropout_prob: dropout rate of the attention probabilities, in [0, 1].
+        max_position_embeddings: documented longest sequence. Kept for the files; this library
+            computes the angles of any position and has no such limit.
+        type_vocab_size: number of segments that `token_type_ids` can name.
+        initializer_range: standard deviation of the truncated normal that initialises weights.
+        layer_norm_eps: epsilon of the layer normalisations.
+        pad_token_id: id of the padding token.
+        rotary_value: rotate the values too, not just queries and keys.
+        use_cache: return keys and values for decoding (with `is_decoder`).
+        kwargs: the generic fields (`GENERIC_DEFAULTS`), `num_labels`, `id2label`, `label2id`; any
+            other key is kept as an attribute and written back.
+
+    Raises:
+        TypeError, ValueError: a value that no model can have; the message names the field.
+
+    Example:
+        >>> config = RoFormerConfig(hidden_size=192, num_attention_heads=3, num_labels=5)
+        >>> config.save_pretrained("my_model")
+    """
+
+    model_type = "roformer"
+    keys_to_ignore_at_inference = ["past_key_values"]
+
+    def __init__(
+        self,
+        vocab_size=50000,
+        embedding_size=None,
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        hidden_act="gelu",
+        hidden_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.1,
+        max_position_embeddings=1536,
+        type_vocab_size=2,
+        initializer_range=0.02,
+        layer_norm_eps=1e-12,
+        pad_token_id=0,
+        rotary_value=False,
+        use_cache=True,
+        **kwargs,
+    ):
+        self.vocab_size = vocab_size
+        self.embedding_size = hidden_size if embedding_size is None else embedding_size
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.hidden_act = hidden_act
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.max_position_embeddings = max_position_embeddings
+        self.type_vocab_size = type_vocab_size
+        self.initializer_range = initializer_range
+        self.layer_norm_eps = layer_norm_eps
+        self.pad_token_id = pad_token_id
+        self.rotary_value = rotary_value
+        self.use_cache = use_cache
+
+        self.name_or_path = kwargs.pop("name_or_path", kwargs.pop("_name_or_path", ""))
+        kwargs.pop("model_type", None)
+        # Both spellings may be in one file; the newer one counts.
+        torch_dtype = kwargs.pop("torch_dtype", None)
+        if kwargs.get("dtype") is None:
+            kwargs["dtype"] = torch_dtype
+        self._set_labels(
+            kwargs.pop("num_labels", None),
+            kwargs.pop("id2label", None),
+            kwargs.pop("label2id", None),
+        )
+        for name, default in GENERIC_DEFAULTS.items():
+            setattr(self, name, kwargs.pop(name, copy.copy(default)))
+        for name, value in kwargs.items():
+            setattr(self, name, value)
+        self.validate()
+
+    # Fields that stand for others
+
+    @property
+    def use_return_dict(self):
+        """Whether models return a `ModelOutput` (else a tuple)."""
+        return self.return_dict and not self.torchscript
+
+    @property
+    def torch_dtype(self):
+        """Older name of `dtype`."""
+        return self.dtype
+
+    @torch_dtype.setter
+    def torch_dtype(self, value):
+        self.dtype = value
+
+    @property
+    def num_labels(self):
+        """Number of labels; setting another number renames them LABEL_0, LABEL_1, …"""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, value):
+        if value != self.num_labels:
+            self._set_labels(value, None, None)
+
+    def _set_labels(self, num_labels, id2label, label2id):
+        for name, value in (("id2label", id2label), ("label2id", label2id)):
+            if value is not None and not isinstance(value, dict):
+                raise TypeError(f"{name} must be a dict, got {type(value).__name__}: {value!r}")
+        if id2label is None:
+            count = 2 if num_labels is None else _check_integer("num_labels", num_labels, 0)
+            id2label = {i: f"LABEL_{i}" for i in range(count)}
+        elif num_labels is not None and num_labels != len(id2label):
+            logger.warning(
+                "num_labels=%s does not fit the %d labels of id2label, which are used",
+                num_labels,
+                len(id2label),
+            )
+        self.id2label = id2label
+        if label2id is not None:
+            self.label2id = label2id
+
+    def __setattr__(self, name, value):
+        if name == "id2label":
+            value = {int(key): label for key, label in (value or {}).items()}  # JSON has str keys
+            self.__dict__["label2id"] = {label: key for key, label in value.items()}
+        elif name == "pruned_heads":
+            value = {int(layer): list(heads) for layer, heads in (value or {}).items()}
+        elif name == "dtype":
+            value = _dtype_name(value)
+        elif name == "name_or_path":
+            value = str(value)
+        elif isinstance(value, numbers.Integral) and not isinstance(value, bool):
+            value = int(value)  # numpy's integers do not go into JSON
+        object.__setattr__(self, name, value)
+
+    def update(self, config_dict):
+        """Set several fields and check the result.
+
+        Args:
+            config_dict: dict of field names and values; `num_labels` counts before `id2label`.
+        """
+        values = dict(config_dict)
+        if {"num_labels", "id2label"} <= values.keys():
+            if values["num_labels"] != len(values["id2label"] or {}):
+                raise ValueError(
+                    f"num_labels={values['num_labels']} does not fit the "
+                    f"{len(values['id2label'] or {})} labels of id2label; give one of them"
+                )
+        for name in ("num_labels", "id2label", "label2id"):
+            if name in values:
+                setattr(self, name, values.pop(name))
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.validate()
+
+    def validate(self):
+        """Check every field; called by the constructor and `update`, and before a model is built.
+
+        Raises:
+            TypeError, ValueError: naming the field, its value and what was expected.
+        """
+        for name in (
+            "vocab_size",
+            "embedding_size",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "max_position_embeddings",
+            "type_vocab_size",
+        ):
+            _check_integer(name, getattr(self, name), 1)
+        for name in (
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "summary_first_dropout",
+            "summary_last_dropout",
+        ):
+            _check_number(name, getattr(self, name), 0, 1)
+        if self.classifier_dropout is not None:
+            _check_number("classifier_dropout", self.classifier_dropout, 0, 1)
+        for name in ("initializer_range", "layer_norm_eps"):
+            _check_number(name, getattr(self, name), 0)
+        for name in (
+            "rotary_value",
+            "use_cache",
+            "is_decoder",
+            "add_cross_attention",
+            "output_attentions",
+            "output_hidden_states",
+            "return_dict",
+            "tie_word_embeddings",
+            "summary_use_proj",
+            "summary_proj_to_labels",
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise TypeError(f"{name} must be True or False, got {value!r}")
+        if self.pad_token_id is not None:
+            _check_integer("pad_token_id", self.pad_token_id, 0)
+            if self.pad_token_id >= self.vocab_size:
+                raise ValueError(
+                    f"pad_token_id must be below vocab_size={self.vocab_size}, "
+                    f"got {self.pad_token_id}"
+                )
+        self._check_heads()
+        _check_activation("hidden_act", self.hidden_act)
+        if self.problem_type is not None:
+            _check_choice("problem_type", self.problem_type, PROBLEM_TYPES)
+        _check_choice("summary_type", self.summary_type, SUMMARY_TYPES)
+        if self.add_cross_attention and not self.is_decoder:
+            raise ValueError(
+                "add_cross_attention=True needs is_decoder=True: only a decoder attends to the "
+                "states of an encoder"
+            )
+
+    def _check_heads(self):
+        head_size, rest = divmod(self.hidden_size, self.num_attention_heads)
+        if rest:
+            raise ValueError(
+                f"hidden_size must be a multiple of num_attention_heads, got "
+                f"hidden_size={self.hidden_size} and num_attention_heads="
+                f"{self.num_attention_heads}"
+            )
+        if head_size % 2:
+            raise ValueError(
+                f"hidden_size / num_attention_heads must be even, as rotary embeddings turn pairs; "
+                f"got {self.hidden_size} / {self.num_attention_heads} = {head_size}"
+            )
+
+    # To and from dicts and files
+
+    @classmethod
+    def from_dict(cls, config_dict, return_unused_kwargs=False, **kwargs):
+        """Make a config from a dict such as config.json holds.
+
+        Args:
+            config_dict: fields and values.
+            kwargs: fields that override those of the dict.
+            return_unused_kwargs: give `(config, unused)`: the `kwargs` that are no fields. Without
+                it they are ignored with a warning.
+        """
+        model_type = config_dict.get("model_type", cls.model_type)
+        if model_type != cls.model_type:
+            raise ValueError(
+                f"this is the configuration of a {model_type!r} model; {cls.__name__} reads "
+                f"{cls.model_type!r} only"
+            )
+        config = cls(**copy.deepcopy(config_dict))
+        fields = {name: value for name, value in kwargs.items() if hasattr(config, name)}
+        unused = {name: value for name, value in kwargs.items() if name not in fields}
+        config.update(fields)
+        if return_unused_kwargs:
+            return config, unused
+        unknown = sorted(set(unused) - set(_IGNORED_ARGUMENTS))
+        if unknown:
+            logger.warning(
+                "%s has no field(s) %s; they are ignored", cls.__name__, ", ".join(unknown)
+            )
+        return config
+
+    @classmethod
+    def from_json_file(cls, json_file):
+        """Make a config from a JSON file."""
+        return cls.from_dict(_read_json(pathlib.Path(json_file)))
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
+        """The fields in the config.json of a checkpoint, and the `kwargs` that are left over."""
+        location = {name: kwargs.pop(name) for name in _HUB_ARGUMENTS if name in kwargs}
+        path = pathlib.Path(pretrained_model_name_or_path)
+        if not path.is_file():
+            from keras_roformer import presets
+
+            path = presets.resolve(str(pretrained_model_name_or_path), **location) / CONFIG_NAME
+        return _read_json(path), kwargs
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, return_unused_kwargs=False, **kwargs):
+        """Load the config of a checkpoint.
+
+        Args:
+            pretrained_model_name_or_path: a directory, the config.json itself, a preset in the box
+                (`keras_roformer.presets.list_presets`) or a hub id.
+            return_unused_kwargs: give `(config, unused)`, see `from_dict`.
+            kwargs: fields to override; `cache_dir`, `force_download`, `local_files_only`, `token`,
+                `revision`, `subfolder` for the hub.
+        """
+        config_dict, kwargs = cls.get_config_dict(pretrained_model_name_or_path, **kwargs)
+        result = cls.from_dict(config_dict, return_unused_kwargs, **kwargs)
+        config = result[0] if return_unused_kwargs else result
+        config.name_or_path = pretrained_model_name_or_path
+        return result
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """Write config.json into a directory, which is made if it is not there."""
+        directory = pathlib.Path(save_directory)
+        if directory.is_file():
+            raise ValueError(f"{directory} is a file; give a directory to save the config in")
+        directory.mkdir(parents=True, exist_ok=True)
+        self.to_json_file(directory / CONFIG_NAME)
+
+    def to_dict(self):
+        """All fields, ready for JSON but for the integer keys of `id2label`."""
+        fields = copy.deepcopy(
+            {name: value for name, value in vars(self).items() if name != "hidden_act"}
+        )
+        fields["_name_or_path"] = fields.pop("name_or_path")
+        fields["hidden_act"] = _activation_name(self.hidden_act)
+        return {**fields, "model_type": self.model_type}
+
+    def to_diff_dict(self):
+        """The documented fields, and of the others those that do not have their default."""
+        fields = self.to_dict()
+        del fields["_name_or_path"]
+        defaults = {**GENERIC_DEFAULTS, **_DEFAULT_LABELS}
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in defaults or value != defaults[name]
+        }
+
+    def to_json_string(self, use_diff=True):
+        """JSON text of `to_diff_dict` (or `to_dict`), as transformers writes it."""
+        fields = self.to_diff_dict() if use_diff else self.to_dict()
+        for name in ("id2label", "pruned_heads"):  # sort_keys wants keys of one type: JSON's
+            if name in fields:
+                fields[name] = {str(key): value for key, value in fields[name].items()}
+        return json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    def to_json_file(self, json_file_path, use_diff=True):
+        """Write `to_json_string` to a file."""
+        text = self.to_json_string(use_diff)  # before the file is opened: it may fail
+        pathlib.Path(json_file_path).write_text(text, encoding="utf-8")
+
+    def __eq__(self, other):
+        if not isinstance(other, RoFormerConfig):
+            return NotImplemented
+        # Where a config came from is no part of what it says.
+        mine, theirs = ({**vars(config), "name_or_path": None} for config in (self, other))
+        return mine == theirs
+
+    def __repr__(self):
+        config = copy.copy(self)
+        if callable(self.hidden_act):
+            config.hidden_act = repr(self.hidden_act)  # need not have a name to be printed
+        return f"{type(self).__name__} {config.to_json_string()}"
+
+
+_DEFAULT_LABELS = {
+    "id2label": {0: "LABEL_0", 1: "LABEL_1"},
+    "label2id": {"LABEL_0": 0, "LABEL_1": 1},
+}
+
+
+def _read_json(path):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"there is no {path.name} in {path.parent}; a checkpoint directory must have one"
+        ) from None
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(fields).__name__}")
+    return fields
+
+
+def _check_integer(name, value, least):
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}: {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def _check_number(name, value, least, most=None):
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
+    if not (value >= least and (most is None or value <= most)):
+        expected = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} must be {expected}, got {value}")
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _check_activation(name, value):
+    if callable(value):
+        return
+    if not isinstance(value, str):
+        raise TypeError(
+            f"{name} must be the name of an activation or a function, got "
+            f"{type(value).__name__}: {value!r}"
+        )
+    # "package>name" is a function registered with Keras; only Keras can tell whether it is there.
+    if value not in ACTIVATIONS and ">" not in value:
+        raise ValueError(
+            f"{name} is {value!r}, which is no known activation; "
+            f"use one of {', '.join(ACTIVATIONS)}"
+        )
+
+
+def _activation_name(value):
+    """The name that stands for an activation in a file.
+
+    Raises:
+        ValueError: a function that Keras does not know by name.
+    """
+    if isinstance(value, str):
+        return value
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        name = getattr(value, "__name__", "")
+        if getattr(keras.activations, name, None) is value:
+            return name
+        registered = keras.saving.get_registered_name(value)
+        if keras.saving.get_registered_object(registered) is value:
+            return registered
+    raise ValueError(
+        f"hidden_act is {value!r}, a function without a name that a file could keep; use the name "
+        "of an activation or register it with keras.saving.register_keras_serializable"
+    )
+
+
+def _dtype_name(value):
+    """The name of a framework's dtype: torch.float16, jnp.float16, … → "float16"."""
+    if value is None or isinstance(value, str):
+        return value
+    name = getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
+    return str(name).removeprefix("torch.")
