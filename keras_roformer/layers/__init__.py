@@ -1,0 +1,32 @@
+"""The one set of Keras layers, on every backend; their constructors take plain numbers."""
+
+from keras_roformer.layers.attention import RoFormerAttention
+from keras_roformer.layers.base import Block
+from keras_roformer.layers.embeddings import RoFormerEmbeddings
+from keras_roformer.layers.encoder import RoFormerEncoder, RoFormerEncoderLayer
+from keras_roformer.layers.heads import (
+    RoFormerClassificationHead,
+    RoFormerLMHead,
+    RoFormerPooler,
+    RoFormerSummaryHead,
+    RoFormerTokenHead,
+)
+from keras_roformer.layers.roformer import RoFormer
+from keras_roformer.layers.rotary import RotaryEmbedding, apply_rotary, rotary_angles
+
+__all__ = [
+    "Block",
+    "RoFormer",
+    "RoFormerAttention",
+    "RoFormerClassificationHead",
+    "RoFormerEmbeddings",
+    "RoFormerEncoder",
+    "RoFormerEncoderLayer",
+    "RoFormerLMHead",
+    "RoFormerPooler",
+    "RoFormerSummaryHead",
+    "RoFormerTokenHead",
+    "RotaryEmbedding",
+    "apply_rotary",
+    "rotary_angles",
+]

@@ -1,0 +1,37 @@
+"""The activations that RoFormer's `hidden_act` can name."""
+
+import functools
+
+import keras
+from keras import ops
+
+_ACTIVATIONS = {
+    "gelu": functools.partial(ops.gelu, approximate=False),
+    "gelu_new": functools.partial(ops.gelu, approximate=True),
+    "gelu_pytorch_tanh": functools.partial(ops.gelu, approximate=True),
+    "quick_gelu": lambda x: x * ops.sigmoid(1.702 * x),
+    "swish": ops.silu,
+}
+
+
+def get_activation(name):
+    """The function that `hidden_act` names: transformers' names first, then Keras's.
+
+    Args:
+        name: "gelu" (exact), "gelu_new" (tanh), "relu", "selu", another Keras activation's name, or
+            a callable, which is returned as it is.
+
+    Raises:
+        ValueError: no activation has that name.
+    """
+    if callable(name):
+        return name
+    if name in _ACTIVATIONS:
+        return _ACTIVATIONS[name]
+    try:
+        return keras.activations.get(name)
+    except ValueError:
+        raise ValueError(
+            f"hidden_act is {name!r}, which is no known activation; "
+            'use "gelu", "gelu_new", "relu", "selu" or the name of a Keras activation'
+        ) from None

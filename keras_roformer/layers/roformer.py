@@ -1,0 +1,168 @@
+"""Embeddings, encoder and pooler in one layer: the model without a head."""
+
+import keras
+
+from keras_roformer.layers.base import Block
+from keras_roformer.layers.embeddings import RoFormerEmbeddings
+from keras_roformer.layers.encoder import RoFormerEncoder
+from keras_roformer.layers.heads import RoFormerPooler
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RoFormer(Block):
+    """Token ids → hidden states (documented class: RoFormerModel).
+
+    Args:
+        vocab_size, type_vocab_size, pad_token_id, embedding_size: see `RoFormerEmbeddings`; an
+            embedding size other than `hidden_size` (the default) adds a projection.
+        num_layers, hidden_size, num_heads, intermediate_size, head_size, hidden_act, dropout,
+        attention_dropout, rotary_value, add_cross_attention, causal, layer_norm_eps,
+        initializer_range: see `RoFormerEncoder`.
+        add_pooler: have a `RoFormerPooler`.
+
+    Call arguments:
+        token_ids, token_type_ids, inputs_embeds: see `RoFormerEmbeddings`.
+        The others: see `RoFormerEncoder`.
+
+    Returns:
+        (B, L, D) tensor and a dict: `pooler_output` (B, D) with a pooler, and what the encoder was
+        asked for.
+
+    Raises:
+        ValueError: neither or both of token_ids and inputs_embeds; context without
+            cross-attention.
+    """
+
+    def __init__(
+        self,
+        vocab_size,
+        num_layers,
+        hidden_size,
+        num_heads,
+        intermediate_size,
+        embedding_size=None,
+        head_size=None,
+        type_vocab_size=2,
+        pad_token_id=0,
+        hidden_act="gelu",
+        dropout=0.1,
+        attention_dropout=0.1,
+        rotary_value=False,
+        add_cross_attention=False,
+        causal=False,
+        add_pooler=False,
+        layer_norm_eps=1e-12,
+        initializer_range=0.02,
+        **kwargs,
+    ):
+        encoder = dict(
+            num_layers=num_layers,
+            hidden_size=hidden_size,
+            num_heads=num_heads,
+            intermediate_size=intermediate_size,
+            head_size=head_size,
+            hidden_act=hidden_act,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            rotary_value=rotary_value,
+            add_cross_attention=add_cross_attention,
+            causal=causal,
+            layer_norm_eps=layer_norm_eps,
+            initializer_range=initializer_range,
+        )
+        super().__init__(
+            dict(
+                vocab_size=vocab_size,
+                embedding_size=embedding_size or hidden_size,
+                type_vocab_size=type_vocab_size,
+                pad_token_id=pad_token_id,
+                add_pooler=add_pooler,
+                **encoder,
+            ),
+            **kwargs,
+        )
+        self.embeddings = RoFormerEmbeddings(
+            vocab_size,
+            self.embedding_size,
+            type_vocab_size=type_vocab_size,
+            pad_token_id=pad_token_id,
+            dropout=dropout,
+            layer_norm_eps=layer_norm_eps,
+            initializer_range=initializer_range,
+            dtype=self.dtype_policy,
+            name="embeddings",
+        )
+        if self.embedding_size != hidden_size:
+            self.embeddings_project = self.dense(hidden_size, "embeddings_project")
+        self.encoder = RoFormerEncoder(dtype=self.dtype_policy, name="encoder", **encoder)
+        if add_pooler:
+            self.pooler = RoFormerPooler(
+                hidden_size, initializer_range, dtype=self.dtype_policy, name="pooler"
+            )
+
+    def build(self, input_shape=None):
+        self.embeddings.build()
+        if self.embedding_size != self.hidden_size:
+            self.embeddings_project.build((None, None, self.embedding_size))
+        self.encoder.build()
+        if self.add_pooler:
+            self.pooler.build()
+
+    def call(
+        self,
+        token_ids=None,
+        token_type_ids=None,
+        inputs_embeds=None,
+        attention_mask=None,
+        position_ids=None,
+        head_mask=None,
+        context=None,
+        context_mask=None,
+        context_head_mask=None,
+        cache=None,
+        cache_index=None,
+        return_cache=False,
+        return_attention_scores=False,
+        return_hidden_states=False,
+        training=False,
+    ):
+        if (token_ids is None) == (inputs_embeds is None):
+            given = "neither" if token_ids is None else "both"
+            raise ValueError(
+                "You have to specify exactly one of input_ids and inputs_embeds, "
+                f"got {given}; pass the token ids, or the vectors to use in their place"
+            )
+        if context is not None and not self.add_cross_attention:
+            raise ValueError(
+                "encoder_hidden_states were given to a model without cross-attention; "
+                "set is_decoder=True and add_cross_attention=True in its config"
+            )
+        x = self.run(
+            self.embeddings,
+            token_ids,
+            token_type_ids=token_type_ids,
+            inputs_embeds=inputs_embeds,
+            training=training,
+        )  # (B, L, E)
+        if self.embedding_size != self.hidden_size:
+            x = self.run(self.embeddings_project, x)  # (B, L, D)
+        y = self.run(
+            self.encoder,
+            x,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            context=context,
+            context_mask=context_mask,
+            context_head_mask=context_head_mask,
+            cache=cache,
+            cache_index=cache_index,
+            return_cache=return_cache,
+            return_attention_scores=return_attention_scores,
+            return_hidden_states=return_hidden_states,
+            training=training,
+        )
+        x, extras = y if isinstance(y, tuple) else (y, {})
+        if self.add_pooler:
+            extras = {"pooler_output": self.run(self.pooler, x), **extras}
+        return x, extras

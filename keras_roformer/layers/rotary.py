@@ -1,0 +1,116 @@
+"""Rotary position embedding (Su et al., 2021, https://arxiv.org/abs/2104.09864, section 3.4.2)."""
+
+import functools
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+BASE = 10000.0
+
+
+@functools.cache
+def _turns_per_position(head_size):
+    """Turns (of 2π) by which each pair rotates per position, as three float32 parts of their sum.
+
+    The first two parts have 8 significant bits, so that their product with a position below 65,536
+    is exact in float32; the rest is below 2^-16 of the whole. Whole turns can then be dropped
+    without loss, where `sin(position * frequency)` would lose five digits at position 1,000.
+    """
+    rest = BASE ** (-np.arange(0, head_size, 2) / head_size) / (2 * math.pi)
+    parts = []
+    for _ in range(2):
+        mantissa, exponent = np.frexp(rest)
+        part = np.ldexp(np.round(mantissa * 256) / 256, exponent)
+        parts.append(part.astype("float32"))
+        rest = rest - part
+    return (*parts, rest.astype("float32"))
+
+
+def rotary_angles(positions, head_size):
+    """Sine and cosine of each position's rotation, in float32 whatever the dtype policy.
+
+    Args:
+        positions: integer tensor (L,) or (B, L), in tokens from the start of the sequence.
+        head_size: H, even; pair j of H/2 turns by `10000^(-2j/H)` radians per position.
+
+    Returns:
+        `(sin, cos)`, each (..., L, H): the values of a pair stand side by side, and the sine of a
+        pair's first component is negated, ready for `apply_rotary`.
+    """
+    positions = ops.cast(positions, "float32")[..., None]
+    turns = sum(_fraction(positions * part) for part in _turns_per_position(head_size))
+    angles = _fraction(turns) * (2 * math.pi)  # (..., L, H/2)
+    sin, cos = ops.sin(angles), ops.cos(angles)
+    return _pair(-sin, sin), _pair(cos, cos)
+
+
+def _fraction(turns):
+    return turns - ops.round(turns)
+
+
+def _pair(first, second):
+    """(..., H/2) twice → (..., H), interleaved."""
+    paired = ops.stack([first, second], axis=-1)
+    return ops.reshape(paired, (*ops.shape(first)[:-1], 2 * first.shape[-1]))
+
+
+def apply_rotary(x, rotation):
+    """Rotate the pairs (0, 1), (2, 3), … of every head by the angles of its position.
+
+    Args:
+        x: (B, L, N, H) queries, keys or values.
+        rotation: `rotary_angles` of the L positions.
+
+    Returns:
+        (B, L, N, H) in the dtype of `x`; lengths are kept, and the product of a rotated query and a
+        rotated key depends on the distance of their positions only.
+    """
+    sin, cos = (ops.cast(table[..., None, :], x.dtype) for table in rotation)
+    shape = (*ops.shape(x)[:-1], x.shape[-1])
+    pairs = ops.reshape(x, (*shape[:-1], x.shape[-1] // 2, 2))
+    swapped = ops.reshape(ops.flip(pairs, axis=-1), shape)
+    return x * cos + swapped * sin
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RotaryEmbedding(keras.layers.Layer):
+    """Rotary position embedding as a layer without weights, for queries and keys of any length.
+
+    Call arguments:
+        x: (B, L, N, H) tensor; H must be even.
+        positions: integer (L,) or (B, L) positions; by default `offset`, `offset + 1`, ….
+        offset: position of the first token, e.g. the number of tokens in a cache.
+
+    Returns:
+        (B, L, N, H) rotated tensor.
+
+    Raises:
+        ValueError: H is odd.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_roformer.layers import RotaryEmbedding
+
+    queries = np.random.normal(size=(1, 6, 2, 8)).astype("float32")
+    rotated = RotaryEmbedding()(queries)
+    ```
+    """
+
+    def build(self, input_shape):
+        if input_shape[-1] % 2:
+            raise ValueError(
+                f"the head size must be even to rotate pairs, got {input_shape[-1]} "
+                f"in an input of shape {tuple(input_shape)}"
+            )
+
+    def call(self, x, positions=None, offset=0):
+        if positions is None:
+            positions = ops.arange(ops.shape(x)[1]) + offset
+        return apply_rotary(x, rotary_angles(positions, x.shape[-1]))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

@@ -1,0 +1,280 @@
+"""The Keras layers against plain NumPy, and their algebra, on the running backend."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_roformer.layers import (
+    RoFormer,
+    RoFormerAttention,
+    RoFormerEncoder,
+    RotaryEmbedding,
+    apply_rotary,
+    rotary_angles,
+)
+from tests.tolerances import FLOAT32
+
+TINY = dict(num_layers=2, hidden_size=16, num_heads=2, intermediate_size=24)
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def randomise(layer, seed=0):
+    """Random weights, so that no bias is 0 and no scale 1."""
+    rng = np.random.default_rng(seed)
+    for variable in layer.trainable_variables:
+        variable.assign(rng.normal(0, 0.3, variable.shape))
+    return layer
+
+
+def exact_rotation(x, positions):
+    """Rotation of (B, L, N, H) by complex numbers in float64."""
+    size = x.shape[-1]
+    frequency = 10000.0 ** (-2 * np.arange(size // 2) / size)
+    turn = np.exp(1j * np.asarray(positions, "float64")[:, None] * frequency)[:, None, :]
+    turned = (x[..., ::2] + 1j * x[..., 1::2]) * turn
+    return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape)
+
+
+class TestRotary:
+    @pytest.mark.parametrize("start", [0, 1000, 8000, 60000])
+    def test_equals_complex_rotation_at_any_position(self, start):
+        x = normal(2, 5, 3, 8)
+        positions = np.arange(start, start + 5)
+        rotated = numpy(RotaryEmbedding()(x, offset=start))
+        np.testing.assert_allclose(rotated, exact_rotation(x, positions), **FLOAT32)
+
+    def test_product_depends_on_distance_only(self):
+        q, k = normal(1, 1, 1, 16, seed=1), normal(1, 1, 1, 16, seed=2)
+
+        def product(i, j):
+            turned = [
+                numpy(apply_rotary(ops.convert_to_tensor(x), rotary_angles(np.array([p]), 16)))
+                for x, p in ((q, i), (k, j))
+            ]
+            return np.sum(turned[0] * turned[1])
+
+        np.testing.assert_allclose(product(7, 3), product(1007, 1003), **FLOAT32)
+        assert abs(product(7, 3) - product(7, 5)) > 1e-3
+
+    def test_keeps_length_and_inverts(self):
+        x = normal(2, 6, 2, 8)
+        positions = np.arange(6)
+        rotated = apply_rotary(ops.convert_to_tensor(x), rotary_angles(positions, 8))
+        np.testing.assert_allclose(
+            np.linalg.norm(numpy(rotated), axis=-1), np.linalg.norm(x, axis=-1), **FLOAT32
+        )
+        back = apply_rotary(rotated, rotary_angles(-positions, 8))
+        np.testing.assert_allclose(numpy(back), x, **FLOAT32)
+
+    def test_positions_per_example(self):
+        x = normal(2, 3, 1, 4)
+        positions = np.array([[0, 1, 2], [5, 3, 9]])
+        rotated = numpy(RotaryEmbedding()(x, positions=positions))
+        for row in range(2):
+            alone = exact_rotation(x[row : row + 1], positions[row])
+            np.testing.assert_allclose(rotated[row : row + 1], alone, **FLOAT32)
+
+    def test_odd_head_size_is_an_error(self):
+        with pytest.raises(ValueError, match="must be even.*got 7"):
+            RotaryEmbedding()(normal(1, 2, 1, 7))
+
+
+def numpy_attention(layer, x, mask=None, context=None):
+    """Softmax attention of a `RoFormerAttention` in float64."""
+
+    def project(dense, y):
+        y = y @ numpy(dense.kernel).astype("float64") + numpy(dense.bias)
+        return y.reshape(*y.shape[:2], layer.num_heads, layer.head_size)
+
+    source = x if context is None else context
+    q, k, v = project(layer.query, x), project(layer.key, source), project(layer.value, source)
+    if context is None:
+        q, k = (exact_rotation(y, np.arange(y.shape[1])) for y in (q, k))
+        v = exact_rotation(v, np.arange(v.shape[1])) if layer.rotary_value else v
+    scores = np.einsum("blnh,bsnh->bnls", q, k) / np.sqrt(layer.head_size)
+    if mask is not None:
+        scores = np.where(mask[:, None, None, :], scores, -np.inf)
+    scores = np.exp(scores - scores.max(-1, keepdims=True))
+    scores /= scores.sum(-1, keepdims=True)
+    y = np.einsum("bnls,bsnh->blnh", scores, v).reshape(*x.shape[:2], -1)
+    return y @ numpy(layer.output_dense.kernel) + numpy(layer.output_dense.bias), scores
+
+
+class TestAttention:
+    @pytest.mark.parametrize("rotary_value", [False, True])
+    @pytest.mark.parametrize("with_scores", [False, True])
+    def test_equals_numpy(self, rotary_value, with_scores):
+        layer = RoFormerAttention(2, 8, rotary_value=rotary_value)
+        x = normal(2, 5, 16)
+        mask = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], bool)
+        layer.build((None, None, 16))
+        randomise(layer)
+        bias = np.where(mask, 0, np.finfo("float32").min)[:, None, None].astype("float32")
+        y = layer(
+            x,
+            bias=bias,
+            rotation=rotary_angles(np.arange(5), 8),
+            return_attention_scores=with_scores,
+        )
+        wanted, scores = numpy_attention(layer, x, mask)
+        if with_scores:
+            y, extras = y
+            np.testing.assert_allclose(numpy(extras["attentions"]), scores, **FLOAT32)
+        np.testing.assert_allclose(numpy(y), wanted, **FLOAT32)
+
+    def test_cross_attention_has_no_rotation(self):
+        layer = RoFormerAttention(2, 8)
+        layer.build((None, None, 16))
+        randomise(layer)
+        x, context = normal(2, 3, 16), normal(2, 6, 16, seed=1)
+        wanted, _ = numpy_attention(layer, x, context=context)
+        np.testing.assert_allclose(numpy(layer(x, context=context)), wanted, **FLOAT32)
+
+
+def encoder(**kwargs):
+    layer = RoFormerEncoder(**{**TINY, **kwargs})
+    layer.build()
+    return randomise(layer)
+
+
+class TestEncoder:
+    def test_padding_changes_no_real_token(self):
+        layer, x = encoder(), normal(2, 7, 16)
+        mask = np.array([[1] * 7, [1] * 4 + [0] * 3])
+        padded = numpy(layer(x, attention_mask=mask))
+        alone = numpy(layer(x[1:, :4]))
+        np.testing.assert_allclose(padded[1:, :4], alone, **FLOAT32)
+        other = np.where(mask[..., None] == 1, x, 100 * normal(2, 7, 16, seed=5))
+        np.testing.assert_allclose(
+            numpy(layer(other, attention_mask=mask))[1:, :4], alone, **FLOAT32
+        )
+
+    def test_2d_mask_equals_its_3d_form(self):
+        layer, x = encoder(), normal(2, 5, 16)
+        mask = np.array([[1] * 5, [1, 1, 0, 1, 0]])
+        np.testing.assert_allclose(
+            numpy(layer(x, attention_mask=mask)),
+            numpy(layer(x, attention_mask=np.repeat(mask[:, None], 5, axis=1))),
+            **FLOAT32,
+        )
+
+    def test_scores_and_head_mask(self):
+        layer, x = encoder(), normal(2, 5, 16)
+        y, extras = layer(x, return_attention_scores=True, return_hidden_states=True)
+        np.testing.assert_allclose(numpy(y), numpy(layer(x)), **FLOAT32)
+        assert [tuple(a.shape) for a in extras["attentions"]] == [(2, 2, 5, 5)] * 2
+        np.testing.assert_allclose(numpy(extras["hidden_states"][-1]), numpy(y), **FLOAT32)
+        same = layer(x, head_mask=np.ones((2, 2), "float32"))
+        np.testing.assert_allclose(numpy(same), numpy(y), **FLOAT32)
+        _, masked = layer(
+            x, head_mask=np.array([0.0, 1.0], "float32"), return_attention_scores=True
+        )
+        assert np.all(numpy(masked["attentions"][0])[:, 0] == 0)
+        assert np.all(numpy(masked["attentions"][0])[:, 1].sum(-1) > 0.99)
+
+    def test_causal_sees_no_future(self):
+        layer, x = encoder(causal=True), normal(1, 6, 16)
+        changed = x.copy()
+        changed[:, 4:] = normal(1, 2, 16, seed=9)
+        y, z = numpy(layer(x)), numpy(layer(changed))
+        np.testing.assert_allclose(y[:, :4], z[:, :4], **FLOAT32)
+        assert np.abs(y[:, 4:] - z[:, 4:]).max() > 1e-2
+
+    @pytest.mark.parametrize("size", [None, 8])
+    def test_cache_equals_one_pass(self, size):
+        """Token by token, with a growing cache and with one of fixed size."""
+        layer, x = encoder(causal=True, rotary_value=True), normal(2, 6, 16)
+        wanted = numpy(layer(x))
+        if size is None:
+            y, extras = layer(x[:, :2], return_cache=True)
+            parts, start = [numpy(y)], 2
+        else:
+            empty = np.zeros((2, size, 2, 8), "float32")
+            extras = {"cache": [{"cache": (empty, empty)} for _ in range(2)]}
+            parts, start = [], 0
+        for i in range(start, 6):
+            y, extras = layer(
+                x[:, i : i + 1],
+                cache=extras["cache"],
+                cache_index=None if size is None else i,
+                return_cache=True,
+            )
+            parts.append(numpy(y))
+        np.testing.assert_allclose(np.concatenate(parts, axis=1), wanted, **FLOAT32)
+
+    def test_gradient_checkpointing_changes_no_gradient(self):
+        x = normal(2, 5, 16)
+        plain, saving = (
+            encoder(dropout=0.0, attention_dropout=0.0, gradient_checkpointing=flag)
+            for flag in (False, True)
+        )
+        for a, b in zip(plain.trainable_variables, saving.trainable_variables, strict=True):
+            b.assign(numpy(a))
+        models = []
+        for layer in (plain, saving):
+            inputs = keras.Input((5, 16))
+            model = keras.Model(inputs, layer(inputs))
+            model.compile(keras.optimizers.SGD(0.1), "mse")
+            model.fit(x, np.zeros_like(x), epochs=1, verbose=0)
+            models.append(model)
+        for a, b in zip(*(m.get_weights() for m in models), strict=True):
+            np.testing.assert_allclose(a, b, **FLOAT32)
+
+    def test_fully_padded_row_is_finite(self):
+        for dtype in ("float32", "bfloat16", "float16"):
+            layer = RoFormerEncoder(**TINY, dtype=dtype)
+            mask = np.array([[1, 1, 1], [0, 0, 0]])
+            for scores in (False, True):
+                y = layer(normal(2, 3, 16), attention_mask=mask, return_attention_scores=scores)
+                y = y[0] if scores else y
+                assert np.isfinite(numpy(y).astype("float32")).all(), dtype
+
+
+class TestModel:
+    def model(self, **kwargs):
+        layer = RoFormer(vocab_size=30, embedding_size=12, **TINY, **kwargs)
+        layer.build()
+        return randomise(layer)
+
+    def test_keras_file_round_trip(self, tmp_path):
+        layer = self.model(rotary_value=True)
+        inputs = keras.Input((None,), dtype="int32")
+        states, _ = layer(inputs)
+        model = keras.Model(inputs, states)
+        ids = np.random.default_rng(0).integers(1, 30, (2, 7))
+        wanted = numpy(layer(ids)[0])
+        np.testing.assert_allclose(numpy(model(ids)), wanted, **FLOAT32)
+        model.save(tmp_path / "model.keras")
+        again = keras.models.load_model(tmp_path / "model.keras")
+        np.testing.assert_allclose(numpy(again(ids)), wanted, **FLOAT32)
+
+    def test_neither_and_both_inputs_are_errors(self):
+        layer = self.model()
+        with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
+            layer(attention_mask=np.ones((1, 2)))
+        with pytest.raises(ValueError, match="got both"):
+            layer(np.zeros((1, 2), "int32"), inputs_embeds=normal(1, 2, 12))
+
+    def test_context_without_cross_attention_is_an_error(self):
+        with pytest.raises(ValueError, match="add_cross_attention=True"):
+            self.model()(np.zeros((1, 2), "int32"), context=normal(1, 2, 16))
+
+    def test_bfloat16_policy_is_close_to_float32(self):
+        ids = np.random.default_rng(0).integers(1, 30, (2, 7))
+        exact = self.model()
+        rough = RoFormer(vocab_size=30, embedding_size=12, **TINY, dtype="mixed_bfloat16")
+        rough.build()
+        for a, b in zip(rough.trainable_variables, exact.trainable_variables, strict=True):
+            a.assign(numpy(b))
+        y = rough(ids)[0]
+        assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
+        error = np.abs(numpy(y).astype("float32") - numpy(exact(ids)[0]))
+        assert error.max() < 0.2 and error.mean() < 0.02
