@@ -1,0 +1,450 @@
+"""The documented output classes. Nothing here imports a framework.
+
+An output is reached by attribute, key, index or slice. A field without a value is None as an
+attribute and absent everywhere else:
+
+    >>> output = MaskedLMOutput(logits=logits, attentions=attentions)
+    >>> output.logits is output["logits"] is output[0]
+    True
+    >>> output.loss is None
+    True
+    >>> list(output)
+    ['logits', 'attentions']
+"""
+
+import collections
+import collections.abc
+
+_classes = []
+_registrations = []  # functions that register one class with a framework
+
+
+class ModelOutput(collections.OrderedDict):
+    """An ordered mapping with named fields; its subclasses are the documented outputs.
+
+    Args:
+        args: values of the fields in their order, or one mapping or iterable of (name, value).
+        kwargs: values of the fields by name.
+    """
+
+    _fields = None  # None: any name is a field
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _classes.append(cls)
+        for register in _registrations:
+            register(cls)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__()
+        for name, value in (*self._named(args), *kwargs.items()):
+            if name in self:
+                raise TypeError(f"{type(self).__name__} got {name} twice")
+            self[name] = value
+
+    @classmethod
+    def _named(cls, args):
+        if len(args) == 1:
+            pairs = _as_pairs(args[0])
+            if pairs is not None:
+                return pairs
+        names = cls._fields or ()
+        if len(args) > len(names):
+            raise TypeError(
+                f"{cls.__name__} takes at most {len(names)} positional values, got {len(args)}"
+            )
+        return list(zip(names, args, strict=False))
+
+    @classmethod
+    def field_names(cls):
+        """Names of all fields, in their order."""
+        return cls._fields or ()
+
+    def to_tuple(self):
+        """The values of the fields that have one, in their order."""
+        return tuple(self.values())
+
+    def replace(self, **changes):
+        """A copy with other values for some fields."""
+        return type(self)(**{**self, **changes})
+
+    def __getitem__(self, key):
+        if isinstance(key, str):
+            return super().__getitem__(key)
+        return self.to_tuple()[key]
+
+    def __setitem__(self, name, value):
+        if self._fields is not None and name not in self._fields:
+            raise KeyError(
+                f"{type(self).__name__} has no field {name!r}; it has {', '.join(self._fields)}"
+            )
+        if value is None:
+            if name in self:
+                super().__delitem__(name)
+            return
+        is_new = name not in self
+        super().__setitem__(name, value)
+        if is_new and self._fields is not None:
+            for field in self._fields:
+                if field in self:
+                    self.move_to_end(field)
+
+    def __getattr__(self, name):
+        # Only called where there is no ordinary attribute of that name.
+        if name in self:
+            return self[name]
+        if self._fields is not None and name in self._fields:
+            return None
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name, value):
+        if name in (self._fields or self):
+            self[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def _refuse(self, *args, **kwargs):
+        raise TypeError(
+            f"the fields of a {type(self).__name__} cannot be removed or updated; "
+            "assign to one, or use replace"
+        )
+
+    __delitem__ = pop = popitem = clear = update = setdefault = _refuse
+
+    def __reduce__(self):
+        return type(self), (dict(self),)
+
+    def __copy__(self):
+        return type(self)(dict(self))
+
+    copy = __copy__
+
+    def __repr__(self):
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.items())
+        return f"{type(self).__name__}({fields})"
+
+
+def _as_pairs(value):
+    """(name, value) pairs of a mapping or of an iterable of pairs; None for any other value."""
+    if isinstance(value, collections.abc.Mapping):
+        return list(value.items())
+    if not isinstance(value, (list, tuple, collections.abc.Iterator)):
+        return None
+    value = list(value)
+    if value and all(
+        isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in value
+    ):
+        return value
+    return None
+
+
+# Registration with the frameworks' tree functions. TensorFlow's need none: to tf.nest an output is
+# a mapping.
+
+
+def register_jax():
+    """Make the outputs pytrees of JAX, for jit, grad and tree_map."""
+    import jax
+
+    def register(cls):
+        jax.tree_util.register_pytree_with_keys(
+            cls,
+            lambda output: (
+                [(jax.tree_util.DictKey(name), value) for name, value in output.items()],
+                tuple(output),
+            ),
+            lambda names, values: _from_tree(cls, names, values),
+            lambda output: (tuple(output.values()), tuple(output)),
+        )
+
+    _register(register, "jax")
+
+
+def register_torch():
+    """Make the outputs trees of torch, for DistributedDataParallel and torch.export."""
+    from torch.utils import _pytree
+
+    def register(cls):
+        _pytree.register_pytree_node(
+            cls,
+            lambda output: (list(output.values()), list(output)),
+            lambda values, names: _from_tree(cls, names, values),
+            serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
+            flatten_with_keys_fn=lambda output: (
+                [(_pytree.MappingKey(name), value) for name, value in output.items()],
+                list(output),
+            ),
+        )
+
+    _register(register, "torch")
+
+
+def _register(register, framework):
+    register.__name__ = framework
+    if any(done.__name__ == framework for done in _registrations):
+        return
+    for cls in (ModelOutput, *_classes):
+        register(cls)
+    _registrations.append(register)
+
+
+def _from_tree(cls, names, values):
+    """An output with these very values: a tree function may put anything in the place of a leaf."""
+    output = cls()
+    for name, value in zip(names, values, strict=True):
+        collections.OrderedDict.__setitem__(output, name, value)
+    return output
+
+
+# PyTorch
+
+
+class BaseModelOutput(ModelOutput):
+    """Output of a bare model."""
+
+    _fields = ("last_hidden_state", "hidden_states", "attentions")
+
+
+class BaseModelOutputWithPooling(ModelOutput):
+    """Output of a bare model with a pooler."""
+
+    _fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
+
+
+class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
+    """Output of a bare model that can decode."""
+
+    _fields = (
+        "last_hidden_state",
+        "past_key_values",
+        "hidden_states",
+        "attentions",
+        "cross_attentions",
+    )
+
+
+class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
+    """Output of a bare model with a pooler that can decode."""
+
+    _fields = (
+        "last_hidden_state",
+        "pooler_output",
+        "hidden_states",
+        "past_key_values",
+        "attentions",
+        "cross_attentions",
+    )
+
+
+class CausalLMOutput(ModelOutput):
+    """Output of a causal language model."""
+
+    _fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class CausalLMOutputWithCrossAttentions(ModelOutput):
+    """Output of a causal language model with a cache."""
+
+    _fields = (
+        "loss",
+        "logits",
+        "past_key_values",
+        "hidden_states",
+        "attentions",
+        "cross_attentions",
+    )
+
+
+class MaskedLMOutput(ModelOutput):
+    """Output of a masked language model."""
+
+    _fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class SequenceClassifierOutput(ModelOutput):
+    """Output of a sequence classifier."""
+
+    _fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class MultipleChoiceModelOutput(ModelOutput):
+    """Output of a multiple-choice model."""
+
+    _fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class TokenClassifierOutput(ModelOutput):
+    """Output of a token classifier."""
+
+    _fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class QuestionAnsweringModelOutput(ModelOutput):
+    """Output of an extractive question answering model."""
+
+    _fields = ("loss", "start_logits", "end_logits", "hidden_states", "attentions")
+
+
+# TensorFlow
+
+
+class TFBaseModelOutput(ModelOutput):
+    """Output of a bare model."""
+
+    _fields = ("last_hidden_state", "hidden_states", "attentions")
+
+
+class TFBaseModelOutputWithPooling(ModelOutput):
+    """Output of a bare model with a pooler."""
+
+    _fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
+
+
+class TFBaseModelOutputWithPastAndCrossAttentions(ModelOutput):
+    """Output of a bare model that can decode."""
+
+    _fields = (
+        "last_hidden_state",
+        "past_key_values",
+        "hidden_states",
+        "attentions",
+        "cross_attentions",
+    )
+
+
+class TFBaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
+    """Output of a bare model with a pooler that can decode."""
+
+    _fields = (
+        "last_hidden_state",
+        "pooler_output",
+        "past_key_values",
+        "hidden_states",
+        "attentions",
+        "cross_attentions",
+    )
+
+
+class TFCausalLMOutput(ModelOutput):
+    """Output of a causal language model."""
+
+    _fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class TFCausalLMOutputWithCrossAttentions(ModelOutput):
+    """Output of a causal language model with a cache."""
+
+    _fields = (
+        "loss",
+        "logits",
+        "past_key_values",
+        "hidden_states",
+        "attentions",
+        "cross_attentions",
+    )
+
+
+class TFMaskedLMOutput(ModelOutput):
+    """Output of a masked language model."""
+
+    _fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class TFSequenceClassifierOutput(ModelOutput):
+    """Output of a sequence classifier."""
+
+    _fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class TFMultipleChoiceModelOutput(ModelOutput):
+    """Output of a multiple-choice model."""
+
+    _fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class TFTokenClassifierOutput(ModelOutput):
+    """Output of a token classifier."""
+
+    _fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class TFQuestionAnsweringModelOutput(ModelOutput):
+    """Output of an extractive question answering model."""
+
+    _fields = ("loss", "start_logits", "end_logits", "hidden_states", "attentions")
+
+
+# JAX
+
+
+class FlaxBaseModelOutput(ModelOutput):
+    """Output of a bare model."""
+
+    _fields = ("last_hidden_state", "hidden_states", "attentions")
+
+
+class FlaxBaseModelOutputWithPooling(ModelOutput):
+    """Output of a bare model with a pooler."""
+
+    _fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
+
+
+class FlaxBaseModelOutputWithPastAndCrossAttentions(ModelOutput):
+    """Output of a bare model that can decode."""
+
+    _fields = (
+        "last_hidden_state",
+        "past_key_values",
+        "hidden_states",
+        "attentions",
+        "cross_attentions",
+    )
+
+
+class FlaxBaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
+    """Output of a bare model with a pooler that can decode."""
+
+    _fields = (
+        "last_hidden_state",
+        "pooler_output",
+        "hidden_states",
+        "past_key_values",
+        "attentions",
+        "cross_attentions",
+    )
+
+
+class FlaxCausalLMOutputWithCrossAttentions(ModelOutput):
+    """Output of a causal language model with a cache."""
+
+    _fields = ("logits", "past_key_values", "hidden_states", "attentions", "cross_attentions")
+
+
+class FlaxMaskedLMOutput(ModelOutput):
+    """Output of a masked language model."""
+
+    _fields = ("logits", "hidden_states", "attentions")
+
+
+class FlaxSequenceClassifierOutput(ModelOutput):
+    """Output of a sequence classifier."""
+
+    _fields = ("logits", "hidden_states", "attentions")
+
+
+class FlaxMultipleChoiceModelOutput(ModelOutput):
+    """Output of a multiple-choice model."""
+
+    _fields = ("logits", "hidden_states", "attentions")
+
+
+class FlaxTokenClassifierOutput(ModelOutput):
+    """Output of a token classifier."""
+
+    _fields = ("logits", "hidden_states", "attentions")
+
+
+class FlaxQuestionAnsweringModelOutput(ModelOutput):
+    """Output of an extractive question answering model."""
+
+    _fields = ("start_logits", "end_logits", "hidden_states", "attentions")
