@@ -430,6 +430,12 @@ class RoFormerConfig:
         return f"{type(self).__name__} {config.to_json_string()}"
 
 
+class AutoConfig:
+    """The documented entry point of that name; every configuration here is a `RoFormerConfig`."""
+
+    from_pretrained = RoFormerConfig.from_pretrained
+
+
 _DEFAULT_LABELS = {
     "id2label": {0: "LABEL_0", 1: "LABEL_1"},
     "label2id": {"LABEL_0": 0, "LABEL_1": 1},
