@@ -1,0 +1,66 @@
+"""RoFormer for Keras 3, on TensorFlow, PyTorch and JAX.
+
+Importing this package imports no framework. The first class that needs one decides Keras's backend
+when nothing has decided it yet: `RoFormer*` runs on torch, `TFRoFormer*` on TensorFlow and
+`FlaxRoFormer*` on JAX.
+"""
+
+import importlib
+
+from keras_roformer.version import __version__
+
+_TASKS = (
+    "Model",
+    "ForMaskedLM",
+    "ForCausalLM",
+    "ForSequenceClassification",
+    "ForMultipleChoice",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "PreTrainedModel",
+)
+# Names of a module that needs no framework.
+_PLAIN = {
+    "config": ("RoFormerConfig", "AutoConfig"),
+    "tokenizers": (
+        "AutoTokenizer",
+        "BatchEncoding",
+        "RoFormerTokenizer",
+        "RoFormerTokenizerFast",
+    ),
+    "pipelines": ("pipeline",),
+}
+# Family → (module, Keras backend, names).
+_FAMILIES = {
+    "torch": ("facades.torch", "torch", [f"RoFormer{task}" for task in _TASKS]),
+    "tensorflow": (
+        "facades.tensorflow",
+        "tensorflow",
+        [f"TFRoFormer{task}" for task in _TASKS] + ["TFRoFormerLayer"],
+    ),
+    "flax": ("facades.flax", "jax", [f"FlaxRoFormer{task}" for task in _TASKS]),
+}
+
+_MODULE_OF = {name: module for module, names in _PLAIN.items() for name in names}
+_FAMILY_OF = {name: family for family, (_, _, names) in _FAMILIES.items() for name in names}
+
+__all__ = ["__version__", *sorted([*_MODULE_OF, *_FAMILY_OF])]
+
+
+def __getattr__(name):
+    if name in _FAMILY_OF:
+        module, backend, _ = _FAMILIES[_FAMILY_OF[name]]
+        from keras_roformer.backend import use_backend
+
+        use_backend(backend, wanted_by=name)
+    elif name in _MODULE_OF:
+        module = _MODULE_OF[name]
+    else:
+        raise AttributeError(f"module 'keras_roformer' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"keras_roformer.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

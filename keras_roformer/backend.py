@@ -1,0 +1,65 @@
+"""Which Keras backend runs. Keras runs one a process, chosen when `keras` is first imported."""
+
+import importlib.util
+import os
+import sys
+
+# Backend → the package that must be installed; in the order of preference when all are free.
+PACKAGES = {"jax": "jax", "torch": "torch", "tensorflow": "tensorflow"}
+
+
+def current_backend():
+    """The backend that is decided already: Keras's own once it is imported, else KERAS_BACKEND."""
+    if "keras" in sys.modules:
+        return sys.modules["keras"].config.backend()
+    return os.environ.get("KERAS_BACKEND") or None
+
+
+def use_backend(backend, wanted_by=None):
+    """Make `backend` Keras's, or say why it cannot be.
+
+    Args:
+        backend: "jax", "torch" or "tensorflow".
+        wanted_by: what needs it, for the error.
+
+    Raises:
+        ValueError: no such backend.
+        ImportError: its package is not installed.
+        RuntimeError: another backend is decided already.
+    """
+    if backend not in PACKAGES:
+        raise ValueError(f"unknown backend {backend!r}; use one of {', '.join(PACKAGES)}")
+    wanted_by = wanted_by or "keras_roformer"
+    decided = current_backend()
+    if decided is not None and decided != backend:
+        raise RuntimeError(
+            f"{wanted_by} runs on Keras's {backend} backend, but this process runs Keras on "
+            f"{decided}; set KERAS_BACKEND={backend} before Keras is first imported, or use the "
+            f"classes of {decided}"
+        )
+    if importlib.util.find_spec(PACKAGES[backend]) is None:
+        raise ImportError(
+            f"{wanted_by} needs {PACKAGES[backend]}, which is not installed; "
+            f"install it with: pip install 'keras-roformer[{backend}]'"
+        )
+    os.environ["KERAS_BACKEND"] = backend
+
+
+def choose_backend(backend=None):
+    """The backend to run: the one asked for, else the decided one, else the first installed.
+
+    Raises:
+        ImportError: no backend is installed.
+        ValueError, RuntimeError: see `use_backend`.
+    """
+    backend = backend or current_backend()
+    if backend is None:
+        installed = (b for b, p in PACKAGES.items() if importlib.util.find_spec(p) is not None)
+        backend = next(installed, None)
+    if backend is None:
+        raise ImportError(
+            "none of jax, torch and tensorflow is installed; install one with: "
+            "pip install 'keras-roformer[jax]'"
+        )
+    use_backend(backend)
+    return backend

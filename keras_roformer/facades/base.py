@@ -1,0 +1,358 @@
+"""What the documented classes of all three families share; a family adds its tensors' ways."""
+
+import copy
+import inspect
+import logging
+import math
+import pathlib
+
+from keras import ops
+
+from keras_roformer import outputs as output_classes
+from keras_roformer import presets
+from keras_roformer.config import RoFormerConfig
+from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
+from keras_roformer.weights import checkpoint, names, transfer
+
+logger = logging.getLogger("keras_roformer")
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "head_mask", "inputs_embeds")
+CONTEXT = ("encoder_hidden_states", "encoder_attention_mask")
+FLAGS = ("output_attentions", "output_hidden_states", "return_dict")
+# Arguments that every class takes by keyword, whether its documented signature has them or not.
+ALWAYS = (
+    *INPUTS,
+    *CONTEXT,
+    *FLAGS,
+    "position_ids",
+    "cross_attn_head_mask",
+    "past_key_values",
+    "use_cache",
+)
+
+# The documented output class of each task, to which a family adds its prefix.
+OUTPUT_CLASSES = {
+    "model": "BaseModelOutput",
+    "masked_lm": "MaskedLMOutput",
+    "causal_lm": "CausalLMOutput",
+    "sequence_classification": "SequenceClassifierOutput",
+    "multiple_choice": "MultipleChoiceModelOutput",
+    "token_classification": "TokenClassifierOutput",
+    "question_answering": "QuestionAnsweringModelOutput",
+}
+
+
+class PreTrained:
+    """Config, network, call, loading and saving of one documented class.
+
+    A class is declared by its task: `class X(Family, task="masked_lm")`. A family gives `family`
+    (the prefix of its output classes), `arguments(task)` (the documented positional order of its
+    call), `call_name` (the name of the documented call) and `loss_reduction`.
+    """
+
+    config_class = RoFormerConfig
+    base_model_prefix = "roformer"
+    main_input_name = "input_ids"
+    task = None
+    family = ""
+    call_name = "__call__"
+    add_pooler = False
+
+    def __init_subclass__(cls, task=None, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if task is None:
+            return
+        cls.task = task
+        cls.argument_names = cls.arguments(task)
+        cls.output_class = getattr(
+            output_classes, cls.output_names.get(task, cls.family + OUTPUT_CLASSES[task])
+        )
+        setattr(cls, cls.call_name, _documented_call(cls))
+
+    output_names = {}
+
+    # Construction
+
+    @classmethod
+    def _check_config(cls, config):
+        if not isinstance(config, RoFormerConfig):
+            raise TypeError(
+                f"{cls.__name__} takes a RoFormerConfig, got {type(config).__name__}; to load a "
+                f"checkpoint, call {cls.__name__}.from_pretrained(…)"
+            )
+        if cls.task is None:
+            raise TypeError(
+                f"{cls.__name__} is a base class; use one of its subclasses, e.g. "
+                f"{cls.family}RoFormerForMaskedLM"
+            )
+        return config
+
+    def _make_network(self, dtype=None):
+        return RoFormerNetwork(
+            self.config,
+            task=self.task,
+            add_pooler=self.add_pooler,
+            dtype=dtype,
+            name=f"{self.family.lower()}roformer_{self.task}",
+        )
+
+    # Calls
+
+    def _named_arguments(self, args, kwargs):
+        """Positional and keyword arguments of a call by name, as Python would bind them."""
+        known = self.argument_names
+        if len(args) > len(known):
+            raise TypeError(
+                f"{type(self).__name__} takes at most {len(known)} positional arguments "
+                f"({', '.join(known)}), got {len(args)}"
+            )
+        arguments = dict(zip(known, args, strict=False))
+        for name in kwargs:
+            if name in arguments:
+                raise TypeError(f"{type(self).__name__} got {name} twice, by position and by name")
+            if name not in known and name not in ALWAYS:
+                raise TypeError(
+                    f"{type(self).__name__} has no argument {name!r}; it takes {', '.join(known)}"
+                )
+        return {**arguments, **kwargs}
+
+    def _run(self, arguments, run_network, training=False):
+        """Named arguments → documented output.
+
+        Args:
+            arguments: dict of the documented call's arguments (`None` means not given).
+            run_network: function that calls the network with keyword arguments.
+            training: whether dropout is on.
+        """
+        given = {name: value for name, value in arguments.items() if value is not None}
+        config = self.config
+        return_dict = given.pop("return_dict", config.use_return_dict)
+        given.setdefault("output_attentions", config.output_attentions)
+        given.setdefault("output_hidden_states", config.output_hidden_states)
+        # A cache is only of use to a decoder, as in the reference.
+        given["use_cache"] = config.is_decoder and given.get("use_cache", config.use_cache)
+        if not config.is_decoder:
+            for name in (*CONTEXT, "past_key_values", "cross_attn_head_mask"):
+                given.pop(name, None)
+        task = TASKS[self.task]
+        labels = [given.pop(name, None) for name in task.labels]
+        past = given.pop("past_key_values", None)
+        if past is not None:
+            given["past_key_values"] = cache_from_documented(past)
+
+        result = run_network(training=training, **given)
+
+        if "past_key_values" in result:
+            legacy = cache_to_documented(result["past_key_values"])
+            result["past_key_values"] = put_cache(past, legacy)
+        if task.loss is not None and all(label is not None for label in labels):
+            labels = [ops.convert_to_tensor(label) for label in labels]
+            terms = task.loss(config, result, *labels)
+            result["loss"] = self._reduce(terms, task)
+        output = self.output_class(
+            **{f: result[f] for f in self.output_class.field_names() if f in result}
+        )
+        return output if return_dict else output.to_tuple()
+
+    def _reduce(self, terms, task):
+        return reduce_loss(terms)
+
+    # Loading and saving
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path,
+        *args,
+        config=None,
+        cache_dir=None,
+        ignore_mismatched_sizes=False,
+        force_download=False,
+        local_files_only=False,
+        token=None,
+        revision=None,
+        subfolder="",
+        from_pt=False,
+        from_tf=False,
+        from_flax=False,
+        use_safetensors=None,
+        output_loading_info=False,
+        **kwargs,
+    ):
+        """Make a model from a checkpoint in any of the formats.
+
+        Args:
+            pretrained_model_name_or_path: directory, preset in the box or hub id.
+            args: given on to the constructor after the config.
+            config: `RoFormerConfig`, or where to load it from; by default the checkpoint's.
+            from_pt, from_tf, from_flax: read pytorch_model.bin, tf_model.h5, flax_model.msgpack; by
+                default the first format that is there, safetensors first.
+            use_safetensors: True reads safetensors only, False anything else.
+            ignore_mismatched_sizes: leave weights of another shape at their initial values.
+            output_loading_info: give `(model, info)`, what did not match as a dict.
+            cache_dir, force_download, local_files_only, token, revision, subfolder: for the hub.
+            kwargs: config fields to override, and the family's own (dtype, …).
+
+        Raises:
+            ValueError: unknown name; a checkpoint that does not fit (`CheckpointError`).
+        """
+        directory = presets.resolve(
+            str(pretrained_model_name_or_path),
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+            revision=revision,
+            subfolder=subfolder,
+        )
+        model_kwargs = cls._pop_model_kwargs(kwargs)
+        if isinstance(config, (str, pathlib.Path)):
+            config = RoFormerConfig.from_pretrained(config)
+        if config is None:
+            config, unused = RoFormerConfig.from_pretrained(
+                directory, return_unused_kwargs=True, **kwargs
+            )
+            if unused:
+                raise TypeError(
+                    f"{cls.__name__}.from_pretrained got the unknown argument(s) "
+                    f"{', '.join(sorted(unused))}"
+                )
+        else:
+            config = copy.deepcopy(config)
+            config.update(kwargs)
+        config.name_or_path = str(pretrained_model_name_or_path)
+
+        chosen = {"bin": from_pt, "h5": from_tf, "msgpack": from_flax}
+        formats = [name for name, flag in chosen.items() if flag]
+        if from_pt and use_safetensors is not False and _has_safetensors(directory):
+            formats = ["safetensors"]  # also written by torch
+        if use_safetensors:
+            formats = ["safetensors"]
+        tensors = checkpoint.read(directory, format=formats[0] if formats else None)
+
+        model = cls(config, *args, **model_kwargs)
+        report = transfer.load(
+            model.network,
+            tensors,
+            source=str(pretrained_model_name_or_path),
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+        )
+        model._after_loading(tensors)
+        _log(report, cls.__name__, pretrained_model_name_or_path)
+        return (model, report.as_dict()) if output_loading_info else model
+
+    @classmethod
+    def _pop_model_kwargs(cls, kwargs):
+        """Take the keyword arguments of the constructor out of those of `from_pretrained`."""
+        return {}
+
+    def _after_loading(self, tensors):
+        """Called once the weights are assigned."""
+
+    def save_pretrained(self, save_directory, max_shard_size="5GB", **kwargs):
+        """Write config.json and model.safetensors (in shards above `max_shard_size`).
+
+        Args:
+            save_directory: made if it is not there.
+            max_shard_size: bytes, or a string such as "200MB".
+        """
+        directory = pathlib.Path(save_directory)
+        config = copy.deepcopy(self.config)
+        config.architectures = [type(self).__name__.removeprefix(self.family)]
+        config.save_pretrained(directory)
+        checkpoint.write(
+            directory, self._canonical(), format="safetensors", max_shard_size=max_shard_size
+        )
+
+    def _canonical(self):
+        """The weights as a canonical checkpoint, named as transformers names this class's."""
+        tensors = transfer.read(self.network)
+        return names.without_prefix(tensors) if self.task == "model" else tensors
+
+    def num_parameters(self, only_trainable=False, exclude_embeddings=False):
+        """Number of parameters; `exclude_embeddings` leaves the embedding tables out."""
+        total = 0
+        for weight in names.weights(self.network):
+            if exclude_embeddings and weight.kind == names.EMBEDDING:
+                continue
+            if not only_trainable or weight.variable.trainable:
+                total += math.prod(weight.variable.shape)
+        return total
+
+
+def _documented_call(cls):
+    """The class's call, with the documented signature for `help` and for trainers that read it."""
+    inherited = getattr(cls, cls.call_name)
+
+    def call(self, *args, **kwargs):
+        return inherited(self, *args, **kwargs)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter("self", kind)]
+    parameters += [inspect.Parameter(name, kind, default=None) for name in cls.argument_names]
+    call.__signature__ = inspect.Signature(parameters)
+    call.__name__ = cls.call_name
+    call.__qualname__ = f"{cls.__qualname__}.{cls.call_name}"
+    call.__doc__ = inherited.__doc__
+    return call
+
+
+def _has_safetensors(directory):
+    return any(pathlib.Path(directory).glob("model*.safetensors*"))
+
+
+def _log(report, class_name, source):
+    if report.missing_keys or report.mismatched_keys:
+        new = report.missing_keys + [name for name, *_ in report.mismatched_keys]
+        logger.warning(
+            "%s: %s are not in %s and keep their initial values; train the model before use",
+            class_name,
+            ", ".join(new),
+            source,
+        )
+    if report.unexpected_keys:
+        logger.info(
+            "%s has no place for these weights of %s: %s",
+            class_name,
+            source,
+            ", ".join(report.unexpected_keys),
+        )
+
+
+# The documented cache has (B, N, S, H) tensors, the layers' own (B, S, N, H).
+
+
+def cache_from_documented(past):
+    """`past_key_values`, a cache object or tuples of tensors → the encoder's cache."""
+    if hasattr(past, "to_legacy_cache"):
+        past = past.to_legacy_cache()
+    layers = []
+    for entry in past:
+        tensors = [ops.transpose(tensor, (0, 2, 1, 3)) for tensor in entry if tensor is not None]
+        if len(tensors) not in (2, 4):
+            raise ValueError(
+                "past_key_values must have a tuple per layer of 2 tensors (keys, values), or 4 "
+                f"with cross-attention, got {len(tensors)}"
+            )
+        names = ("cache", "context_cache")[: len(tensors) // 2]
+        layers.append({n: tuple(tensors[2 * i : 2 * i + 2]) for i, n in enumerate(names)})
+    return layers
+
+
+def cache_to_documented(cache):
+    """The encoder's cache → a tuple per layer of (B, N, S, H) tensors."""
+    return tuple(
+        tuple(
+            ops.transpose(tensor, (0, 2, 1, 3))
+            for name in ("cache", "context_cache")
+            for tensor in layer.get(name, ())
+        )
+        for layer in cache
+    )
+
+
+def put_cache(past, legacy):
+    """Give the cache in the format that came in: tuples, or an object made from them."""
+    if past is not None and hasattr(type(past), "from_legacy_cache"):
+        return type(past).from_legacy_cache(legacy)
+    return legacy

@@ -1,0 +1,256 @@
+"""The documented Flax classes: functions of a parameter tree over the Keras layers, on JAX."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import keras
+
+from keras_roformer.facades.base import FLAGS, PreTrained
+from keras_roformer.weights import names
+
+STATIC = ("use_cache", "output_attentions", "output_hidden_states", "training")
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+class FlaxRoFormerPreTrainedModel(PreTrained):
+    """Base of the Flax classes.
+
+    Args:
+        config: `RoFormerConfig`.
+        input_shape: kept for compatibility; the config alone gives every parameter's shape.
+        seed: seed of the initial parameters.
+        dtype: the dtype of the computation; parameters are float32 whatever it is.
+        _do_init: False keeps no parameters in the model: pass them in every call.
+    """
+
+    family = "Flax"
+    output_names = {"causal_lm": "FlaxCausalLMOutputWithCrossAttentions"}
+
+    @staticmethod
+    def arguments(task):
+        ids = ("input_ids", "attention_mask", "token_type_ids", "head_mask")
+        return (*ids, "params", "dropout_rng", "train", *FLAGS)
+
+    def __init__(
+        self, config, input_shape=(1, 1), seed=0, dtype=jnp.float32, _do_init=True, **kwargs
+    ):
+        self.config = self._check_config(config)
+        self.input_shape = input_shape
+        self.seed = seed
+        self.key = jax.random.PRNGKey(seed)
+        self.dtype = jnp.dtype(dtype)
+        if self.dtype.name not in POLICIES:
+            raise ValueError(f"dtype is {dtype}; use float32, bfloat16 or float16")
+        if kwargs:
+            raise TypeError(
+                f"{type(self).__name__} got the unknown argument(s) {', '.join(sorted(kwargs))}"
+            )
+        self.network = self._make_network(dtype=POLICIES[self.dtype.name])
+        self._is_initialized = _do_init
+        self._params = self.init_weights(self.key, input_shape) if _do_init else None
+        self._compiled = jax.jit(self._apply, static_argnames=STATIC)
+
+    # Parameters
+
+    def _paths(self):
+        """`(path in the parameter tree, variable)` of every weight."""
+        for weight in names.weights(self.network):
+            name = weight.name.removeprefix("roformer.") if self.task == "model" else weight.name
+            yield names.flax_path(name, weight.kind), weight.variable
+
+    def init_weights(self, rng, input_shape=None, params=None):
+        """New random parameters; those in `params` are kept.
+
+        Args:
+            rng: JAX key.
+            params: tree with some or all of the parameters.
+        """
+        given = _flatten(params or {})
+        tree = {}
+        for i, (path, variable) in enumerate(self._paths()):
+            if path in given:
+                value = given[path]
+            elif path[-1] == "scale":
+                value = jnp.ones(variable.shape, jnp.float32)
+            elif path[-1] == "bias":
+                value = jnp.zeros(variable.shape, jnp.float32)
+            else:
+                noise = jax.random.normal(jax.random.fold_in(rng, i), variable.shape, jnp.float32)
+                value = noise * self.config.initializer_range
+            _put(tree, path, value)
+        return tree
+
+    @property
+    def params(self):
+        """The nested dict of parameters, under transformers' Flax names.
+
+        Raises:
+            AttributeError: the model was made with `_do_init=False`.
+        """
+        if not self._is_initialized:
+            raise AttributeError(
+                "`params` are not kept by a model made with `_do_init=False`; keep the tree that "
+                "`from_pretrained` or `init_weights` returned, and pass it as `params=`"
+            )
+        return self._params
+
+    @params.setter
+    def params(self, params):
+        if not self._is_initialized:
+            raise AttributeError("`params` cannot be set on a model made with `_do_init=False`")
+        self._ordered(params)  # says what does not fit
+        self._params = params
+
+    def _ordered(self, params):
+        """The values of `params` in the order of the network's weights."""
+        flat = _flatten(params.get("params", params) if isinstance(params, dict) else params)
+        wanted = [path for path, _ in self._paths()]
+        missing = set(wanted) - set(flat)
+        unknown = set(flat) - set(wanted)
+        if missing or unknown:
+            raise ValueError(
+                f"params do not fit {type(self).__name__}: "
+                f"missing {sorted('/'.join(p) for p in missing)}, "
+                f"unknown {sorted('/'.join(p) for p in unknown)}"
+            )
+        return [flat[path] for path in wanted]
+
+    # Calls
+
+    def __call__(self, *args, **kwargs):
+        """See the documented class for the arguments; gives its output class or a tuple."""
+        arguments = self._named_arguments(args, kwargs)
+        params = arguments.pop("params", None)
+        rng = arguments.pop("dropout_rng", None)
+        train = bool(arguments.pop("train", False))
+        if train and rng is None:
+            raise ValueError(
+                "train=True needs dropout_rng, a key such as jax.random.PRNGKey(0), for dropout"
+            )
+        values = self._ordered(self.params if params is None else params)
+        run = functools.partial(self._compiled, values, rng)
+        return self._run(arguments, run, training=train)
+
+    def _apply(self, values, rng, training, **inputs):
+        """The network as a pure function of its weights and of a dropout key."""
+        value_of = {
+            id(variable): value for (_, variable), value in zip(self._paths(), values, strict=True)
+        }
+        for i, state in enumerate(self._seed_states()):
+            key = state.value if rng is None else _key_data(jax.random.fold_in(rng, i))
+            value_of[id(state)] = key
+        outputs, _ = self.network.stateless_call(
+            [value_of[id(v)] for v in self.network.trainable_variables],
+            [value_of[id(v)] for v in self.network.non_trainable_variables],
+            training=training,
+            **inputs,
+        )
+        return outputs
+
+    def _seed_states(self):
+        weights = {id(variable) for _, variable in self._paths()}
+        return [v for v in self.network.variables if id(v) not in weights]
+
+    # Loading and saving
+
+    @classmethod
+    def _pop_model_kwargs(cls, kwargs):
+        return {k: kwargs.pop(k) for k in ("input_shape", "seed", "dtype") if k in kwargs}
+
+    @classmethod
+    def from_pretrained(cls, *args, _do_init=True, **kwargs):
+        result = super().from_pretrained(*args, **kwargs)
+        if _do_init:
+            return result
+        model, *info = result if isinstance(result, tuple) else (result,)
+        params, model._params, model._is_initialized = model._params, None, False
+        return (model, params, *info)
+
+    from_pretrained.__func__.__doc__ = PreTrained.from_pretrained.__doc__
+
+    def _after_loading(self, tensors):
+        tree = {}
+        for path, variable in self._paths():
+            _put(tree, path, jnp.asarray(variable.value))
+        self._params = tree
+
+    def save_pretrained(self, save_directory, params=None, **kwargs):
+        """See `PreTrained.save_pretrained`; `params` are saved in place of the model's own."""
+        values = self._ordered(self.params if params is None else params)
+        for (_, variable), value in zip(self._paths(), values, strict=True):
+            variable.assign(value)
+        super().save_pretrained(save_directory, **kwargs)
+
+    # Precision of parameter trees
+
+    def to_bf16(self, params, mask=None):
+        """A copy of `params` with its floats in bfloat16 (where the tree `mask` is True)."""
+        return self._cast(params, jnp.bfloat16, mask)
+
+    def to_fp16(self, params, mask=None):
+        """A copy of `params` with its floats in float16 (where the tree `mask` is True)."""
+        return self._cast(params, jnp.float16, mask)
+
+    def to_fp32(self, params, mask=None):
+        """A copy of `params` with its floats in float32 (where the tree `mask` is True)."""
+        return self._cast(params, jnp.float32, mask)
+
+    @staticmethod
+    def _cast(params, dtype, mask):
+        def cast(value, chosen=True):
+            floating = jnp.issubdtype(jnp.asarray(value).dtype, jnp.floating)
+            return jnp.asarray(value, dtype) if floating and chosen else value
+
+        return jax.tree.map(cast, params, *([mask] if mask is not None else []))
+
+
+def _flatten(tree, prefix=()):
+    flat = {}
+    for name, value in tree.items():
+        path = (*prefix, str(name))
+        flat.update(_flatten(value, path) if hasattr(value, "items") else {path: value})
+    return flat
+
+
+def _put(tree, path, value):
+    for name in path[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[path[-1]] = value
+
+
+def _key_data(key):
+    """The two words of a JAX key, old style or new."""
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jax.random.key_data(key)
+    return jnp.asarray(key, keras.random.SeedGenerator(0).state.dtype)
+
+
+class FlaxRoFormerModel(FlaxRoFormerPreTrainedModel, task="model"):
+    """The bare model, Flax."""
+
+
+class FlaxRoFormerForMaskedLM(FlaxRoFormerPreTrainedModel, task="masked_lm"):
+    """Masked language modelling, Flax."""
+
+
+class FlaxRoFormerForCausalLM(FlaxRoFormerPreTrainedModel, task="causal_lm"):
+    """Causal language modelling, Flax; set `is_decoder=True` in its config (not documented)."""
+
+
+class FlaxRoFormerForSequenceClassification(
+    FlaxRoFormerPreTrainedModel, task="sequence_classification"
+):
+    """Sequence classification and regression, Flax."""
+
+
+class FlaxRoFormerForMultipleChoice(FlaxRoFormerPreTrainedModel, task="multiple_choice"):
+    """Multiple choice, Flax."""
+
+
+class FlaxRoFormerForTokenClassification(FlaxRoFormerPreTrainedModel, task="token_classification"):
+    """Token classification, Flax."""
+
+
+class FlaxRoFormerForQuestionAnswering(FlaxRoFormerPreTrainedModel, task="question_answering"):
+    """Extractive question answering, Flax."""

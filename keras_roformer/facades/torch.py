@@ -1,0 +1,232 @@
+"""The documented PyTorch classes: `torch.nn.Module`s over the Keras layers."""
+
+import copy
+
+import keras
+import torch
+
+from keras_roformer.facades.base import CONTEXT, FLAGS, INPUTS, PreTrained
+from keras_roformer.tasks import TASKS
+from keras_roformer.weights import names
+
+
+class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
+    """Base of the torch classes: a module whose weights are the variables of the Keras network.
+
+    `state_dict` has transformers' names and layout. The parameters themselves are the Keras
+    variables: those of dense layers lie (in, out), and `state_dict` shows their transposed views.
+    """
+
+    call_name = "forward"
+    supports_gradient_checkpointing = True
+    output_names = {
+        "model": "BaseModelOutputWithPastAndCrossAttentions",
+        "causal_lm": "CausalLMOutputWithCrossAttentions",
+    }
+
+    @staticmethod
+    def arguments(task):
+        if task == "model":
+            return (*INPUTS, *CONTEXT, "past_key_values", "use_cache", *FLAGS)
+        if task == "causal_lm":
+            ids, mask, types, head_mask, embeds = INPUTS
+            masks = (head_mask, "cross_attn_head_mask")
+            cache = ("past_key_values", "labels", "use_cache")
+            return (ids, mask, types, embeds, *CONTEXT, *masks, *cache, *FLAGS)
+        context = CONTEXT if task == "masked_lm" else ()
+        return (*INPUTS, *context, *TASKS[task].labels, *FLAGS)
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = self._check_config(config)
+        # transformers makes models on the CPU, whatever device Keras would choose.
+        with keras.device("cpu"):
+            self.network = self._make_network()
+
+    def forward(self, *args, **kwargs):
+        """See the documented class for the arguments; gives its output class or a tuple."""
+        arguments = self._named_arguments(args, kwargs)
+        device = str(self.device)
+        if device == keras.src.backend.torch.core.get_device():
+            return self._run(arguments, self.network.call, training=self.training)
+        with keras.device(device):
+            return self._run(arguments, self.network.call, training=self.training)
+
+    # Weights under transformers' names
+
+    def _weights(self):
+        """`(name, parameter, transposed)` of every weight, named as transformers names them."""
+        for weight in names.weights(self.network):
+            name = weight.name
+            if self.task == "model":
+                name = name.removeprefix("roformer.")
+            yield name, weight.variable.value, weight.transposed
+
+    def named_parameters(self, prefix="", recurse=True, remove_duplicate=True):
+        prefix = prefix and f"{prefix}."
+        for name, parameter, _ in self._weights():
+            yield prefix + name, parameter
+
+    def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
+        """Tensors by transformers' names, in its layout; they share memory with the parameters."""
+        state = {} if destination is None else destination
+        for name, parameter, transposed in self._weights():
+            value = parameter if keep_vars else parameter.detach()
+            state[prefix + name] = value.T if transposed else value
+        for tied, name in names.TIED.items():
+            if prefix + "cls.predictions.bias" in state and prefix + tied not in state:
+                state[prefix + tied] = state[prefix + name]
+        return state
+
+    def load_state_dict(self, state_dict, strict=True, assign=False):
+        """Copy tensors by transformers' names into the parameters.
+
+        Returns:
+            named tuple `(missing_keys, unexpected_keys)`.
+
+        Raises:
+            RuntimeError: with `strict`, names that are missing or unexpected; a wrong shape.
+        """
+        targets = {n: p.detach().T if t else p.detach() for n, p, t in self._weights()}
+        missing = [name for name in targets if name not in state_dict]
+        unexpected = [
+            name
+            for name in state_dict
+            if name not in targets and name not in names.TIED and not names.COMPUTED.fullmatch(name)
+        ]
+        wrong = [
+            f"{name} has shape {tuple(state_dict[name].shape)}, needs {tuple(target.shape)}"
+            for name, target in targets.items()
+            if name in state_dict and state_dict[name].shape != target.shape
+        ]
+        problems = wrong + (
+            [f"missing: {', '.join(missing)}"] * bool(missing)
+            + [f"unexpected: {', '.join(unexpected)}"] * bool(unexpected)
+            if strict
+            else []
+        )
+        if problems:
+            raise RuntimeError(
+                f"the state_dict does not fit {type(self).__name__}: {'; '.join(problems)}"
+            )
+        for name, target in targets.items():
+            if name in state_dict:
+                target.copy_(state_dict[name])
+        return torch.nn.modules.module._IncompatibleKeys(missing, unexpected)
+
+    # Device and dtype
+
+    @property
+    def device(self):
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self):
+        return next(self.parameters()).dtype
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        self._follow_dtype()
+        return self
+
+    def _follow_dtype(self):
+        """After `half()`, `to(dtype)` and the like: the Keras layers compute in that dtype."""
+        dtype = keras.backend.standardize_dtype(self.dtype)
+        if dtype == self.network.compute_dtype:
+            return
+        for layer in self.network._flatten_layers():
+            layer.dtype_policy = dtype
+        for variable in self.network.variables:
+            if torch.is_floating_point(variable.value):
+                variable._dtype = dtype
+
+    # Loading
+
+    @classmethod
+    def from_pretrained(cls, *args, dtype=None, torch_dtype=None, device_map=None, **kwargs):
+        """See `PreTrained.from_pretrained`; the model comes in evaluation mode.
+
+        Args:
+            dtype: `torch.dtype`, its name, or "auto" for the checkpoint's; by default float32.
+            torch_dtype: older name of `dtype`.
+            device_map: a device, "auto" for the GPU if there is one, or `{"": device}`.
+        """
+        result = super().from_pretrained(*args, **kwargs)
+        model = result[0] if isinstance(result, tuple) else result
+        dtype = dtype if dtype is not None else torch_dtype
+        if dtype == "auto":
+            dtype = model.config.dtype
+        if dtype is not None:
+            model.to(dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype))
+        if device_map is not None:
+            model.to(_device(device_map))
+        model.eval()
+        return result
+
+    # Modes and copies
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs=None):
+        """Recompute each layer in the backward pass of training instead of keeping it."""
+        self.network.roformer.encoder.gradient_checkpointing = True
+
+    def gradient_checkpointing_disable(self):
+        self.network.roformer.encoder.gradient_checkpointing = False
+
+    def __deepcopy__(self, memo):
+        return _remake(*self.__reduce__()[1])
+
+    def __reduce__(self):
+        state = {name: tensor.clone() for name, tensor in self.state_dict().items()}
+        return _remake, (type(self), copy.deepcopy(self.config), state, self.training)
+
+
+def _device(device_map):
+    """The one device that a `device_map` means; the model is not spread over several."""
+    if isinstance(device_map, dict):
+        devices = set(device_map.values())
+        if len(devices) != 1:
+            raise ValueError(
+                f"device_map spreads the model over {sorted(map(str, devices))}; "
+                "give one device, e.g. 'cuda:0'"
+            )
+        (device_map,) = devices
+    if device_map == "auto":
+        device_map = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device_map)
+
+
+def _remake(cls, config, state, training):
+    """A copy of a model, for `pickle` and `deepcopy`."""
+    model = cls(config)
+    some = next(iter(state.values()))
+    model.to(device=some.device, dtype=some.dtype)
+    model.load_state_dict(state)
+    return model.train(training)
+
+
+class RoFormerModel(RoFormerPreTrainedModel, task="model"):
+    """The bare model, torch."""
+
+
+class RoFormerForMaskedLM(RoFormerPreTrainedModel, task="masked_lm"):
+    """Masked language modelling, torch."""
+
+
+class RoFormerForCausalLM(RoFormerPreTrainedModel, task="causal_lm"):
+    """Causal language modelling, torch; set `is_decoder=True` in its config."""
+
+
+class RoFormerForSequenceClassification(RoFormerPreTrainedModel, task="sequence_classification"):
+    """Sequence classification and regression, torch."""
+
+
+class RoFormerForMultipleChoice(RoFormerPreTrainedModel, task="multiple_choice"):
+    """Multiple choice, torch."""
+
+
+class RoFormerForTokenClassification(RoFormerPreTrainedModel, task="token_classification"):
+    """Token classification, torch."""
+
+
+class RoFormerForQuestionAnswering(RoFormerPreTrainedModel, task="question_answering"):
+    """Extractive question answering, torch."""

@@ -1,0 +1,331 @@
+"""The tasks: backbone + head → outputs and loss, written once for every backend and facade.
+
+This is the one place that turns a `RoFormerConfig` into layers.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from keras_roformer.config import RoFormerConfig
+from keras_roformer.layers import (
+    Block,
+    RoFormer,
+    RoFormerClassificationHead,
+    RoFormerLMHead,
+    RoFormerSummaryHead,
+    RoFormerTokenHead,
+)
+
+IGNORED_LABEL = -100
+
+
+# Losses. Each returns a list of terms `(values, weights)`: the loss of every element, and 1 where
+# the element counts or 0 where it is ignored. `reduce_loss` makes of them what a family documents.
+
+
+def cross_entropy(logits, labels, ignored=IGNORED_LABEL):
+    """Cross-entropy of (..., C) logits and (...) integer labels, in float32."""
+    logits = ops.cast(logits, "float32")
+    counts = ops.not_equal(labels, ignored)
+    classes = ops.cast(ops.where(counts, labels, 0), "int32")
+    chosen = ops.take_along_axis(logits, classes[..., None], axis=-1)[..., 0]
+    return ops.logsumexp(logits, axis=-1) - chosen, ops.cast(counts, "float32")
+
+
+def token_loss(config, outputs, labels):
+    return [cross_entropy(outputs["logits"], labels)]
+
+
+def next_token_loss(config, outputs, labels):
+    """The logits of each token predict the label of the next one."""
+    return [cross_entropy(outputs["logits"][:, :-1], labels[:, 1:])]
+
+
+def choice_loss(config, outputs, labels):
+    return [cross_entropy(outputs["logits"], ops.reshape(labels, (-1,)))]
+
+
+def sequence_loss(config, outputs, labels):
+    """Regression, one label or several labels, as `problem_type` says (see `problem_type`)."""
+    logits = ops.cast(outputs["logits"], "float32")  # (B, C)
+    kind = problem_type(config, labels)
+    if kind == "single_label_classification":
+        return [cross_entropy(logits, ops.reshape(labels, (-1,)))]
+    targets = ops.reshape(ops.cast(labels, "float32"), ops.shape(logits))
+    if kind == "regression":
+        values = ops.square(logits - targets)
+    else:
+        values = ops.binary_crossentropy(targets, logits, from_logits=True)
+    values = ops.mean(values, axis=-1)
+    return [(values, ops.ones_like(values))]
+
+
+def problem_type(config, labels):
+    """The config's `problem_type`; by default told by `num_labels` and the labels' dtype."""
+    if config.problem_type is not None:
+        return config.problem_type
+    if config.num_labels == 1:
+        return "regression"
+    if "int" in keras.backend.standardize_dtype(labels.dtype):
+        return "single_label_classification"
+    return "multi_label_classification"
+
+
+def span_loss(config, outputs, start_positions, end_positions):
+    """Start and end of the answer; positions outside the sequence are ignored."""
+    terms = []
+    for name, positions in (("start_logits", start_positions), ("end_logits", end_positions)):
+        length = ops.shape(outputs[name])[1]
+        positions = ops.clip(ops.reshape(positions, (-1,)), 0, length)
+        terms.append(cross_entropy(outputs[name], positions, ignored=length))
+    return terms
+
+
+def reduce_loss(terms, to="scalar"):
+    """Reduce the terms of a loss.
+
+    Args:
+        terms: list of `(values, weights)`.
+        to: "scalar", the mean over the elements that count (0 if none does); or "batch", one value
+            per element, 0 where ignored.
+
+    Returns:
+        Scalar or (batch,) float32 tensor, the mean over the terms.
+    """
+    if to == "batch":
+        parts = [values * weights for values, weights in terms]
+    else:
+        parts = [
+            ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
+            for values, weights in terms
+        ]
+    return sum(parts) / len(parts)
+
+
+# Heads, and what they make of the last hidden states.
+
+
+def _head_arguments(config, *names):
+    known = dict(
+        hidden_size=config.hidden_size,
+        initializer_range=config.initializer_range,
+        hidden_act=config.hidden_act,
+        dropout=config.hidden_dropout_prob,
+    )
+    return {name: known[name] for name in ("hidden_size", "initializer_range", *names)}
+
+
+def _lm_head(config, **kwargs):
+    return RoFormerLMHead(
+        config.vocab_size,
+        embedding_size=config.embedding_size,
+        tied=config.tie_word_embeddings,
+        layer_norm_eps=config.layer_norm_eps,
+        **_head_arguments(config, "hidden_act"),
+        **kwargs,
+    )
+
+
+def _classification_head(config, **kwargs):
+    arguments = _head_arguments(config, "hidden_act", "dropout")
+    return RoFormerClassificationHead(config.num_labels, **arguments, **kwargs)
+
+
+def _token_head(config, **kwargs):
+    return RoFormerTokenHead(config.num_labels, **_head_arguments(config, "dropout"), **kwargs)
+
+
+def _span_head(config, **kwargs):
+    return RoFormerTokenHead(2, dropout=0.0, **_head_arguments(config), **kwargs)
+
+
+def _summary_head(config, **kwargs):
+    projection = None
+    if getattr(config, "summary_use_proj", False):
+        to_labels = getattr(config, "summary_proj_to_labels", False) and config.num_labels > 0
+        projection = config.num_labels if to_labels else config.hidden_size
+    return RoFormerSummaryHead(
+        summary_type=getattr(config, "summary_type", "last"),
+        projection_size=projection,
+        activation=getattr(config, "summary_activation", None),
+        first_dropout=getattr(config, "summary_first_dropout", 0.0),
+        last_dropout=getattr(config, "summary_last_dropout", 0.0),
+        **_head_arguments(config),
+        **kwargs,
+    )
+
+
+def _span_outputs(logits):
+    return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}
+
+
+def _logits(logits):
+    return {"logits": logits}
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What makes one task: its head, the outputs of the head, and its loss.
+
+    Attributes:
+        head: config → head layer, or None for the bare model.
+        outputs: tensor of the head → dict of documented outputs.
+        labels: names of the arguments of the loss.
+        loss: (config, outputs, *labels) → terms, see `reduce_loss`.
+        loss_per_token: the loss has a value per token (else per example).
+        has_choices: inputs are (B, choices, L), logits (B, choices).
+    """
+
+    head: Callable | None = None
+    outputs: Callable = _logits
+    labels: tuple[str, ...] = ("labels",)
+    loss: Callable | None = None
+    loss_per_token: bool = False
+    has_choices: bool = False
+
+
+TASKS = {
+    "model": Task(labels=()),
+    "masked_lm": Task(_lm_head, loss=token_loss, loss_per_token=True),
+    "causal_lm": Task(_lm_head, loss=next_token_loss, loss_per_token=True),
+    "sequence_classification": Task(_classification_head, loss=sequence_loss),
+    "multiple_choice": Task(_summary_head, loss=choice_loss, has_choices=True),
+    "token_classification": Task(_token_head, loss=token_loss, loss_per_token=True),
+    "question_answering": Task(
+        _span_head, _span_outputs, labels=("start_positions", "end_positions"), loss=span_loss
+    ),
+}
+
+
+def build_backbone(config, add_pooler=False, **kwargs):
+    """The `RoFormer` layer that a config describes; `kwargs` go to the layer."""
+    pruned = {int(i): heads for i, heads in (getattr(config, "pruned_heads", None) or {}).items()}
+    num_heads = config.num_attention_heads
+    if pruned:
+        num_heads = [
+            config.num_attention_heads - len(pruned.get(i, ()))
+            for i in range(config.num_hidden_layers)
+        ]
+    return RoFormer(
+        vocab_size=config.vocab_size,
+        num_layers=config.num_hidden_layers,
+        hidden_size=config.hidden_size,
+        num_heads=num_heads,
+        intermediate_size=config.intermediate_size,
+        embedding_size=config.embedding_size,
+        head_size=config.hidden_size // config.num_attention_heads,
+        type_vocab_size=config.type_vocab_size,
+        pad_token_id=config.pad_token_id,
+        hidden_act=config.hidden_act,
+        dropout=config.hidden_dropout_prob,
+        attention_dropout=config.attention_probs_dropout_prob,
+        rotary_value=config.rotary_value,
+        add_cross_attention=config.add_cross_attention,
+        causal=config.is_decoder,
+        add_pooler=add_pooler,
+        layer_norm_eps=config.layer_norm_eps,
+        initializer_range=config.initializer_range,
+        **kwargs,
+    )
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RoFormerNetwork(Block):
+    """Backbone and head of one task, with the documented argument and output names.
+
+    Args:
+        config: `RoFormerConfig` (or its dict).
+        task: a name in `TASKS`.
+        add_pooler: have a pooler on the backbone.
+
+    Call arguments: those of the documented classes, and `position_ids`, `cross_attn_head_mask`,
+        `cache_index` (see `RoFormerEncoder`), `logits_positions` ((B, P) indices of the tokens
+        whose language-model logits are wanted; by default all). `past_key_values` is a cache of the
+        encoder.
+
+    Returns:
+        dict of the documented outputs that there are.
+    """
+
+    def __init__(self, config, task="model", add_pooler=False, **kwargs):
+        config = RoFormerConfig.from_dict(config) if isinstance(config, dict) else config
+        super().__init__(dict(config=config, task=task, add_pooler=add_pooler), **kwargs)
+        self.roformer = build_backbone(config, add_pooler, dtype=self.dtype_policy, name="roformer")
+        make_head = TASKS[task].head
+        self.head = make_head and make_head(config, dtype=self.dtype_policy, name="head")
+        self.build()
+
+    def build(self, input_shape=None):
+        # The config gives every shape: nothing waits for a first call.
+        self.roformer.build()
+        if self.head is not None:
+            self.head.build()
+
+    def call(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        head_mask=None,
+        inputs_embeds=None,
+        encoder_hidden_states=None,
+        encoder_attention_mask=None,
+        cross_attn_head_mask=None,
+        past_key_values=None,
+        cache_index=None,
+        logits_positions=None,
+        use_cache=False,
+        output_attentions=False,
+        output_hidden_states=False,
+        training=False,
+    ):
+        task = TASKS[self.task]
+        if task.has_choices:
+            some_input = input_ids if input_ids is not None else inputs_embeds
+            choices = None if some_input is None else ops.shape(some_input)[1]
+            # (B, choices, L, …) → (B * choices, L, …)
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds = (
+                x if x is None else ops.reshape(x, (-1, *ops.shape(x)[2:]))
+                for x in (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+            )
+        x, extras = self.run(
+            self.roformer,
+            input_ids,
+            token_type_ids=token_type_ids,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            context=encoder_hidden_states,
+            context_mask=encoder_attention_mask,
+            context_head_mask=cross_attn_head_mask,
+            cache=past_key_values,
+            cache_index=cache_index,
+            return_cache=use_cache,
+            return_attention_scores=output_attentions,
+            return_hidden_states=output_hidden_states,
+            training=training,
+        )  # (B, L, D)
+        if "cache" in extras:
+            extras["past_key_values"] = extras.pop("cache")
+        if self.head is None:
+            return {"last_hidden_state": x, **extras}
+        if isinstance(self.head, RoFormerLMHead):
+            embeddings = self.roformer.embeddings.word_embeddings
+            logits = self.run(self.head, x, embeddings, positions=logits_positions)
+        else:
+            logits = self.run(self.head, x, training=training)
+        if task.has_choices:
+            logits = ops.reshape(logits, (-1, choices))
+        return {**task.outputs(logits), **extras}
+
+    def loss(self, outputs, *labels):
+        """Terms of the task's loss, see `reduce_loss`."""
+        return TASKS[self.task].loss(self.config, outputs, *labels)
+
+    def get_config(self):
+        return {**super().get_config(), "config": self.config.to_dict()}

@@ -1,0 +1,232 @@
+"""The one table of weight names: Keras layer ↔ transformers ↔ original TensorFlow (bert4keras).
+
+A checkpoint in memory is a dict of numpy arrays under transformers' torch names, in torch's layout
+(dense weights are (out, in)): the canonical form that every file reader gives and writer takes.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+DENSE, NORM, EMBEDDING, BIAS = "dense", "norm", "embedding", "bias"
+
+# kind → (attribute of the Keras layer, transformers' leaf name, original TensorFlow's leaf name)
+LEAVES = {
+    DENSE: (("kernel", "weight", "kernel"), ("bias", "bias", "bias")),
+    NORM: (("gamma", "weight", "gamma"), ("beta", "bias", "beta")),
+    EMBEDDING: (("embeddings", "weight", ""),),
+    BIAS: (("bias", "bias", ""),),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One layer's names.
+
+    Attributes:
+        layer: attribute path from the network; `{i}` is the layer's number.
+        module: transformers' module name.
+        kind: key of `LEAVES`.
+        original: name in the original TensorFlow checkpoints, None where they have none.
+    """
+
+    layer: str
+    module: str
+    kind: str
+    original: str | None = None
+
+
+_BLOCK = "roformer.encoder.blocks.{i}"
+_LAYER = "roformer.encoder.layer.{i}"
+_TF = "bert/encoder/layer_{i}"
+
+BACKBONE = (
+    Row(
+        "roformer.embeddings.word_embeddings",
+        "roformer.embeddings.word_embeddings",
+        EMBEDDING,
+        "bert/embeddings/word_embeddings",
+    ),
+    Row(
+        "roformer.embeddings.token_type_embeddings",
+        "roformer.embeddings.token_type_embeddings",
+        EMBEDDING,
+        "bert/embeddings/token_type_embeddings",
+    ),
+    Row(
+        "roformer.embeddings.norm",
+        "roformer.embeddings.LayerNorm",
+        NORM,
+        "bert/embeddings/LayerNorm",
+    ),
+    Row(
+        "roformer.embeddings_project",
+        "roformer.embeddings_project",
+        DENSE,
+        "bert/encoder/embedding_hidden_mapping_in",
+    ),
+    *(
+        Row(f"{_BLOCK}.{layer}", f"{_LAYER}.{module}", kind, original and f"{_TF}/{original}")
+        for layer, module, kind, original in (
+            ("attention.query", "attention.self.query", DENSE, "attention/self/query"),
+            ("attention.key", "attention.self.key", DENSE, "attention/self/key"),
+            ("attention.value", "attention.self.value", DENSE, "attention/self/value"),
+            (
+                "attention.output_dense",
+                "attention.output.dense",
+                DENSE,
+                "attention/output/dense",
+            ),
+            ("attention_norm", "attention.output.LayerNorm", NORM, "attention/output/LayerNorm"),
+            ("cross_attention.query", "crossattention.self.query", DENSE, None),
+            ("cross_attention.key", "crossattention.self.key", DENSE, None),
+            ("cross_attention.value", "crossattention.self.value", DENSE, None),
+            ("cross_attention.output_dense", "crossattention.output.dense", DENSE, None),
+            ("cross_attention_norm", "crossattention.output.LayerNorm", NORM, None),
+            ("intermediate_dense", "intermediate.dense", DENSE, "intermediate/dense"),
+            ("output_dense", "output.dense", DENSE, "output/dense"),
+            ("output_norm", "output.LayerNorm", NORM, "output/LayerNorm"),
+        )
+    ),
+    Row("roformer.pooler.pooler_dense", "roformer.pooler.dense", DENSE, "bert/pooler/dense"),
+)
+
+_LM = (
+    Row(
+        "head.transform",
+        "cls.predictions.transform.dense",
+        DENSE,
+        "cls/predictions/transform/dense",
+    ),
+    Row(
+        "head.norm",
+        "cls.predictions.transform.LayerNorm",
+        NORM,
+        "cls/predictions/transform/LayerNorm",
+    ),
+    Row("head", "cls.predictions", BIAS, "cls/predictions/output_bias"),
+    Row("head.decoder", "cls.predictions.decoder", DENSE),
+)
+HEADS = {
+    "model": (),
+    "masked_lm": _LM,
+    "causal_lm": _LM,
+    "sequence_classification": (
+        Row("head.hidden_dense", "classifier.dense", DENSE),
+        Row("head.out_proj", "classifier.out_proj", DENSE),
+    ),
+    "multiple_choice": (
+        Row("head.summary", "sequence_summary.summary", DENSE),
+        Row("head.classifier", "classifier", DENSE),
+    ),
+    "token_classification": (Row("head.projection", "classifier", DENSE),),
+    "question_answering": (Row("head.projection", "qa_outputs", DENSE),),
+}
+
+# Computed from the config, or copies of other weights: never loaded, whatever a file holds.
+COMPUTED = re.compile(r"(roformer\.)?encoder\.embed_positions\.weight|.*\.position_ids")
+TIED = {
+    "cls.predictions.decoder.weight": "roformer.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
+# Parts of a backbone that a model may lack although its checkpoint has them, or the reverse.
+OPTIONAL = ("roformer.pooler.",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Weight:
+    """One weight of a network under its three names.
+
+    Attributes:
+        name: canonical name, e.g. `roformer.encoder.layer.0.output.dense.weight`.
+        variable: the Keras variable.
+        kind: key of `LEAVES`.
+        original: name in original TensorFlow checkpoints, or None.
+        transposed: whether the canonical array is the transpose of the variable.
+    """
+
+    name: str
+    variable: object
+    kind: str
+    original: str | None
+    transposed: bool
+
+
+def weights(network) -> Iterator[Weight]:
+    """The weights of a `RoFormerNetwork`, in the table's order; a missing part is left out."""
+    layers = range(network.config.num_hidden_layers)
+    rows = BACKBONE + HEADS[network.task]
+    first = next(i for i, row in enumerate(rows) if "{i}" in row.layer)
+    last = max(i for i, row in enumerate(rows) if "{i}" in row.layer) + 1
+    ordered = [(row, None) for row in rows[:first]]
+    ordered += [(row, i) for i in layers for row in rows[first:last]]
+    ordered += [(row, None) for row in rows[last:]]
+    for row, i in ordered:
+        layer = _follow(network, row.layer.format(i=i))
+        if layer is None:
+            continue
+        module = row.module.format(i=i)
+        original = row.original and row.original.format(i=i)
+        for attribute, leaf, tf_leaf in LEAVES[row.kind]:
+            variable = getattr(layer, attribute)
+            if variable is None:
+                continue
+            yield Weight(
+                f"{module}.{leaf}",
+                variable,
+                row.kind,
+                original and f"{original}/{tf_leaf}".rstrip("/"),
+                transposed=row.kind == DENSE and leaf == "weight",
+            )
+
+
+def _follow(layer, path):
+    for part in path.split("."):
+        layer = layer[int(part)] if part.isdigit() else getattr(layer, part, None)
+        if layer is None:
+            return None
+    return layer
+
+
+def kinds(network) -> dict[str, str]:
+    """Canonical module name → kind, for the writers of other formats."""
+    return {weight.name.rpartition(".")[0]: weight.kind for weight in weights(network)}
+
+
+def from_original(tensors, network) -> dict[str, np.ndarray]:
+    """Canonical form of an original TensorFlow (bert4keras) checkpoint's arrays."""
+    renamed = {w.original: w for w in weights(network) if w.original}
+    canonical = {}
+    for name, array in tensors.items():
+        weight = renamed.get(name)
+        if weight is None:
+            canonical[name] = array
+        else:
+            canonical[weight.name] = array.T if weight.transposed else array
+    return canonical
+
+
+def with_prefix(tensors) -> dict[str, np.ndarray]:
+    """Give the names of a bare model's checkpoint the `roformer.` that other models have."""
+    bare = re.compile(r"(embeddings|embeddings_project|encoder|pooler)\.")
+    return {f"roformer.{n}" if bare.match(n) else n: array for n, array in tensors.items()}
+
+
+def without_prefix(tensors) -> dict:
+    """The names of a bare model: no `roformer.`."""
+    return {name.removeprefix("roformer."): value for name, value in tensors.items()}
+
+
+_FLAX_LEAVES = {
+    (DENSE, "weight"): "kernel",
+    (NORM, "weight"): "scale",
+    (EMBEDDING, "weight"): "embedding",
+}
+
+
+def flax_path(name, kind) -> tuple[str, ...]:
+    """Path of a canonical name in a Flax parameter tree."""
+    *module, leaf = name.split(".")
+    return (*module, _FLAX_LEAVES.get((kind, leaf), leaf))

@@ -1,0 +1,127 @@
+"""Between a network's variables and a canonical checkpoint (see `names`)."""
+
+import dataclasses
+
+import numpy as np
+from keras import ops
+
+from keras_roformer.weights import CheckpointError
+from keras_roformer.weights.names import COMPUTED, OPTIONAL, TIED, weights, with_prefix
+
+
+@dataclasses.dataclass
+class LoadingReport:
+    """What did not match between a network and a checkpoint, by canonical names.
+
+    Attributes:
+        missing_keys: weights of the network that the checkpoint lacks; they keep their values.
+        unexpected_keys: arrays of the checkpoint that the network has no place for.
+        mismatched_keys: `(name, shape in the checkpoint, shape in the network)` left unloaded.
+    """
+
+    missing_keys: list[str] = dataclasses.field(default_factory=list)
+    unexpected_keys: list[str] = dataclasses.field(default_factory=list)
+    mismatched_keys: list[tuple] = dataclasses.field(default_factory=list)
+
+    def as_dict(self):
+        return {**dataclasses.asdict(self), "error_msgs": []}
+
+
+def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=False):
+    """Assign a canonical checkpoint to the variables of a `RoFormerNetwork`.
+
+    A new head and an absent pooler are reported; anything else that does not match is an error,
+    and then no variable has been changed.
+
+    Args:
+        network: the network.
+        tensors: name → array, with or without the `roformer.` prefix.
+        source: what to call the checkpoint in errors.
+        ignore_mismatched_sizes: keep the network's values where shapes differ.
+
+    Returns:
+        `LoadingReport`.
+
+    Raises:
+        CheckpointError: the backbone is incomplete, has unknown parts, or a shape differs.
+    """
+    tensors = with_prefix(tensors)
+    _refuse_other_models(tensors, source)
+    report = LoadingReport()
+    assignments = []
+    expected = list(weights(network))
+    for weight in expected:
+        if weight.name not in tensors:
+            report.missing_keys.append(weight.name)
+            continue
+        array = tensors[weight.name]
+        array = array.T if weight.transposed else array
+        if tuple(array.shape) != tuple(weight.variable.shape):
+            shapes = tensors[weight.name].shape, _canonical_shape(weight)
+            report.mismatched_keys.append((weight.name, *map(tuple, shapes)))
+            continue
+        assignments.append((weight.variable, array))
+    names = {weight.name for weight in expected}
+    report.unexpected_keys = [
+        name
+        for name in tensors
+        if name not in names and not COMPUTED.fullmatch(name) and name not in TIED
+    ]
+    _check(report, source, ignore_mismatched_sizes)
+    for variable, array in assignments:
+        variable.assign(array)
+    return report
+
+
+def _canonical_shape(weight):
+    shape = tuple(weight.variable.shape)
+    return shape[::-1] if weight.transposed else shape
+
+
+def _refuse_other_models(tensors, source):
+    prefixes = {name.partition(".")[0] for name in tensors}
+    for other in sorted(prefixes & {"bert", "roberta", "electra", "albert", "roformerv2"}):
+        raise CheckpointError(
+            f"{source} is a {other} checkpoint (its weights are named '{other}.…'), not a "
+            "RoFormer one; load it with the library that made it"
+        )
+    query = "roformer.encoder.layer.0.attention.self.query"
+    if f"{query}.weight" in tensors and f"{query}.bias" not in tensors:
+        raise CheckpointError(
+            f"{source} has no attention biases: it is a RoFormerV2 checkpoint, whose architecture "
+            "differs from RoFormer's; only RoFormer (V1) checkpoints can be loaded"
+        )
+
+
+def _check(report, source, ignore_mismatched_sizes):
+    def backbone(names):
+        return [n for n in names if n.startswith("roformer.") and not n.startswith(OPTIONAL)]
+
+    if report.mismatched_keys and not ignore_mismatched_sizes:
+        name, found, wanted = report.mismatched_keys[0]
+        more = len(report.mismatched_keys) - 1
+        raise CheckpointError(
+            f"{source}: {name} has shape {found}, the model needs {wanted}"
+            + (f" (and {more} more)" if more else "")
+            + "; make the config fit the checkpoint, or pass ignore_mismatched_sizes=True to "
+            "leave such weights at their initial values"
+        )
+    for kind, names in (
+        ("lacks", backbone(report.missing_keys)),
+        ("has, but the model does not,", backbone(report.unexpected_keys)),
+    ):
+        if names:
+            shown = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+            raise CheckpointError(
+                f"{source} {kind} {len(names)} weights of the encoder ({shown}); its config does "
+                "not describe it, or it is no RoFormer checkpoint"
+            )
+
+
+def read(network) -> dict[str, np.ndarray]:
+    """The network's weights as a canonical checkpoint, without computed and tied ones."""
+    tensors = {}
+    for weight in weights(network):
+        array = np.asarray(ops.convert_to_numpy(weight.variable))
+        tensors[weight.name] = np.ascontiguousarray(array.T if weight.transposed else array)
+    return tensors
