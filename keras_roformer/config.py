@@ -355,7 +355,8 @@ class RoFormerConfig:
         if not path.is_file():
             from keras_roformer import presets
 
-            path = presets.resolve(str(pretrained_model_name_or_path), **location) / CONFIG_NAME
+            path = presets.resolve(pretrained_model_name_or_path, weights=(), **location)
+            path = path / CONFIG_NAME
         return _read_json(path), kwargs
 
     @classmethod

@@ -1,0 +1,168 @@
+"""Where a checkpoint's files are: a directory, a preset in the box, or a model on the hub.
+
+A preset is a directory of files without code: `config.json`, `vocab.txt`, `tokenizer_config.json`,
+`model.safetensors`, and `metadata.json` that says what it was trained on and how well it does.
+"""
+
+import difflib
+import fnmatch
+import json
+import pathlib
+import re
+
+_PACKAGE = pathlib.Path(__file__).resolve().parent
+# The wheel carries the checkout's presets/ as preset_files/ in the package.
+DIRECTORIES = [_PACKAGE / "preset_files"]
+if (_PACKAGE.parent / "pyproject.toml").is_file():
+    DIRECTORIES.append(_PACKAGE.parent / "presets")
+
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_SMALL_FILES = ("*.json", "*.txt", "*.md")
+# Weight formats, the best first: one is enough.
+_WEIGHT_FILES = {
+    "safetensors": "model*.safetensors",
+    "bin": "pytorch_model*.bin",
+    "h5": "tf_model*.h5",
+    "msgpack": "flax_model*.msgpack",
+}
+
+
+def _boxed():
+    return {
+        path.name: path
+        for directory in DIRECTORIES
+        if directory.is_dir()
+        for path in sorted(directory.iterdir())
+        if (path / "config.json").is_file()
+    }
+
+
+def list_presets():
+    """The presets in the box.
+
+    Returns:
+        dict of name → what its metadata.json says, and "bytes", the size of all its files.
+    """
+    presets = {}
+    for name, path in _boxed().items():
+        metadata = path / "metadata.json"
+        presets[name] = json.loads(metadata.read_text("utf-8")) if metadata.is_file() else {}
+        presets[name]["bytes"] = sum(file.stat().st_size for file in path.iterdir())
+    return presets
+
+
+def resolve(
+    name_or_path,
+    *,
+    revision=None,
+    cache_dir=None,
+    local_files_only=False,
+    token=None,
+    force_download=False,
+    subfolder="",
+    weights=tuple(_WEIGHT_FILES),
+):
+    """The directory that holds the files of a checkpoint.
+
+    Args:
+        name_or_path: an existing directory, else the name of a preset in the box, else a hub id
+            ("owner/name"), whose files are downloaded into the hub's cache.
+        subfolder: folder in there that has the files.
+        weights: for the hub, weight formats to choose from, the best first (of "safetensors",
+            "bin", "h5", "msgpack"); () downloads none, which is enough for a config or tokenizer.
+        revision, cache_dir, local_files_only, token, force_download: as in huggingface_hub.
+
+    Returns:
+        `pathlib.Path` of a directory.
+
+    Raises:
+        ValueError: there is no such checkpoint.
+        OSError: the hub cannot be reached, or does not give the files.
+    """
+    name = str(name_or_path)
+    path = pathlib.Path(name).expanduser()
+    boxed = _boxed()
+    if path.is_dir():
+        directory = path
+    elif name in boxed:
+        directory = boxed[name]
+    elif path.is_file():
+        raise ValueError(f"{name} is a file; give the directory that holds the checkpoint's files")
+    elif _HUB_ID.fullmatch(name) and not path.parent.is_dir():
+        directory = _download(
+            name,
+            subfolder,
+            weights,
+            local_files_only=local_files_only,
+            force_download=force_download,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+        )
+    else:
+        raise ValueError(_unknown(name, boxed))
+    if not (directory / subfolder).is_dir():
+        raise ValueError(f"{name} has no subfolder {subfolder!r}")
+    return directory / subfolder
+
+
+def _unknown(name, boxed):
+    near = difflib.get_close_matches(name, boxed, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    known = ", ".join(boxed) or "none"
+    return (
+        f"{name!r} is neither a directory nor a preset.{hint} Presets in the box: {known}. "
+        'A model on the hub is named "owner/name"'
+    )
+
+
+def _download(repo_id, subfolder, weights, *, local_files_only, **options):
+    # Here, as it takes a while to import and boxed presets do not need it.
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    location = {name: options[name] for name in ("revision", "cache_dir", "token")}
+    found = "it is not asked (local_files_only)"
+    if not local_files_only:
+        hub = huggingface_hub.HfApi(token=options["token"])
+        try:
+            files = hub.list_repo_files(repo_id, revision=options["revision"])
+        except errors.GatedRepoError:
+            raise OSError(
+                f"the hub gives {repo_id!r} only to accounts that it accepted: ask for access on "
+                "its page and pass token="
+            ) from None
+        except errors.RevisionNotFoundError:
+            raise ValueError(f"{repo_id!r} has no revision {options['revision']!r}") from None
+        except errors.RepositoryNotFoundError:
+            raise ValueError(
+                f"{_unknown(repo_id, _boxed())}, and the hub has none of this name; if it is "
+                "private, pass token="
+            ) from None
+        except Exception as error:  # the network, whose errors are other classes in each version
+            found = f"it cannot be reached ({str(error).partition(chr(10))[0]})"
+        else:
+            prefix = f"{subfolder.rstrip('/')}/" if subfolder else ""
+            patterns = (*_SMALL_FILES, *_weight_patterns(weights, files, prefix))
+            path = huggingface_hub.snapshot_download(
+                repo_id,
+                allow_patterns=[prefix + pattern for pattern in patterns],
+                force_download=options["force_download"],
+                **location,
+            )
+            return pathlib.Path(path)
+    try:
+        return pathlib.Path(
+            huggingface_hub.snapshot_download(repo_id, local_files_only=True, **location)
+        )
+    except errors.LocalEntryNotFoundError:
+        raise OSError(
+            f"{repo_id!r} must come from the hub, but {found} and there is no copy in its cache; "
+            f"offline, use a directory or a preset in the box: {', '.join(_boxed()) or 'none'}"
+        ) from None
+
+
+def _weight_patterns(formats, files, prefix):
+    """The pattern of the first format that a repository has files of, if any."""
+    patterns = [_WEIGHT_FILES[name] for name in formats]
+    return [pattern for pattern in patterns if fnmatch.filter(files, prefix + pattern)][:1]
