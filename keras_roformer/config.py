@@ -244,8 +244,8 @@ class RoFormerConfig:
         """
         for name in (
             "vocab_size",
-            "embedding_size",
             "hidden_size",
+            "embedding_size",
             "num_hidden_layers",
             "num_attention_heads",
             "intermediate_size",
