@@ -1,0 +1,65 @@
+# make demo    one command from a fresh clone to a filled sentence
+# make test    the whole suite on the three backends, ending with the sum
+# make lint    ruff, style and format
+# make wheel   the wheel, in dist/
+# make bench   speed against transformers, in this very run
+#
+# All of them use .venv, which is made when it is missing. Another Python: make demo PYTHON=python3.12
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+TEXT := 今天天气很好，我们去公园[MASK]吧。
+BENCH :=
+
+# KerasHub requires the full tensorflow by its metadata, but works with the smaller tensorflow-cpu,
+# which exists for x86-64 Linux. So the two are installed one by one, and KerasHub without its
+# requirements, which are listed here.
+TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)
+HUB_NEEDS := absl-py grain kagglehub packaging regex sentencepiece
+
+.PHONY: demo test lint wheel bench clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/keras-roformer fill-mask "$(TEXT)"
+
+test: $(VENV)/test.stamp
+	$(BIN)/python tests/run_all.py
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+wheel: $(VENV)/test.stamp
+	$(BIN)/python -m build --wheel
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python benchmarks/forward.py $(BENCH)
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/python.stamp
+	$(PIP) install -c constraints.txt -e '.[jax]'
+	@touch $@
+
+# torch first and alone, so that a build that pip is configured to prefer (CPU only) is taken.
+$(VENV)/test.stamp: pyproject.toml constraints.txt | $(VENV)/python.stamp
+	$(PIP) install -c constraints.txt torch
+	$(PIP) install -c constraints.txt $(TENSORFLOW) $(HUB_NEEDS) -e '.[jax,torch,test]'
+	$(PIP) install -c constraints.txt --no-deps keras-hub keras-nlp tensorflow-text
+	@touch $@
+
+# 3.11 first: the versions in constraints.txt were chosen with it.
+$(VENV)/python.stamp:
+	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "keras-roformer needs Python 3.11 or newer with the venv module; install it, or name" \
+	    "one: make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi; \
+	echo "making $(VENV) with $$found"; \
+	$$found -m venv $(VENV)
+	@touch $@

@@ -1,0 +1,95 @@
+"""Run the whole suite: the framework-free part once, the rest once per backend, and sum up.
+
+    python tests/run_all.py [--jobs 2] [backend …] [-- arguments for pytest]
+
+Each run is a process of its own, as Keras has one backend a process. Its output goes into
+build/test-NAME.log, and its failures onto the terminal. Exits with 1 if anything failed.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+LOGS = ROOT / "build"
+
+# Name of the run → (backend, which tests). The longest first, so that none is waited for alone.
+RUNS = {
+    "tensorflow": ("tensorflow", "not framework_free"),
+    "jax": ("jax", "not framework_free"),
+    "torch": ("torch", "not framework_free"),
+    "framework-free": ("jax", "framework_free"),
+}
+
+
+def run(name, arguments):
+    """Run pytest once; give (passed, failed, skipped, seconds, the lines that tell what failed)."""
+    backend, tests = RUNS[name]
+    log, report = LOGS / f"test-{name}.log", LOGS / f"test-{name}.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-m", tests, f"--junitxml={report}"]
+    start = time.monotonic()
+    with log.open("w") as output:
+        status = subprocess.run(
+            [*command, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "KERAS_BACKEND": backend},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ).returncode
+    seconds = time.monotonic() - start
+    passed, failed, skipped = count(report)
+    lines = log.read_text("utf-8", "replace").splitlines()
+    if status and not failed:
+        failed = 1  # pytest itself failed: a crash, no tests, a bad argument
+    shown = lines[-60:] if failed else [line for line in lines if line.startswith("SKIPPED")]
+    return passed, failed, skipped, seconds, shown
+
+
+def count(report):
+    if not report.is_file():
+        return 0, 0, 0
+    suites = xml.etree.ElementTree.parse(report).getroot().iter("testsuite")
+    total, failed, skipped = 0, 0, 0
+    for suite in suites:
+        total += int(suite.get("tests"))
+        failed += int(suite.get("failures")) + int(suite.get("errors"))
+        skipped += int(suite.get("skipped"))
+    return total - failed - skipped, failed, skipped
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", choices=[*RUNS, []], help="runs; by default all")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    own, _, arguments = " ".join(sys.argv[1:]).partition(" -- ")
+    options = parser.parse_args(own.split())
+    LOGS.mkdir(exist_ok=True)
+    total_passed = total_failed = total_skipped = 0
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        futures = {
+            pool.submit(run, name, arguments.split()): name for name in options.names or RUNS
+        }
+        for future in concurrent.futures.as_completed(futures):
+            passed, failed, skipped, seconds, lines = future.result()
+            print(*lines, sep="\n", end="\n" if lines else "")
+            print(
+                f"{futures[future]}: {passed} passed, {failed} failed, {skipped} skipped "
+                f"in {seconds:.0f} s",
+                flush=True,
+            )
+            total_passed += passed
+            total_failed += failed
+            total_skipped += skipped
+    print(f"{total_passed} passed, {total_failed} failed, {total_skipped} skipped")
+    return 1 if total_failed or not total_passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
