@@ -179,6 +179,21 @@ def register_torch():
     _register(register, "torch")
 
 
+def register_keras():
+    """Make the outputs trees of Keras on TensorFlow and JAX, for fit, predict and the like."""
+    import optree
+
+    def register(cls):
+        optree.register_pytree_node(
+            cls,
+            lambda output: (tuple(output.values()), tuple(output), tuple(output)),
+            lambda names, values: _from_tree(cls, names, values),
+            namespace="keras",
+        )
+
+    _register(register, "keras")
+
+
 def _register(register, framework):
     register.__name__ = framework
     if any(done.__name__ == framework for done in _registrations):

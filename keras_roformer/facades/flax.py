@@ -6,11 +6,14 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from keras_roformer import outputs
 from keras_roformer.facades.base import FLAGS, PreTrained
 from keras_roformer.weights import names
 
 STATIC = ("use_cache", "output_attentions", "output_hidden_states", "training")
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+outputs.register_jax()
 
 
 class FlaxRoFormerPreTrainedModel(PreTrained):
@@ -134,19 +137,13 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
 
     def _apply(self, values, rng, training, **inputs):
         """The network as a pure function of its weights and of a dropout key."""
-        value_of = {
-            id(variable): value for (_, variable), value in zip(self._paths(), values, strict=True)
-        }
-        for i, state in enumerate(self._seed_states()):
-            key = state.value if rng is None else _key_data(jax.random.fold_in(rng, i))
-            value_of[id(state)] = key
-        outputs, _ = self.network.stateless_call(
-            [value_of[id(v)] for v in self.network.trainable_variables],
-            [value_of[id(v)] for v in self.network.non_trainable_variables],
-            training=training,
-            **inputs,
-        )
-        return outputs
+        state = list(zip((variable for _, variable in self._paths()), values, strict=True))
+        if rng is not None:
+            keys = (_key_data(jax.random.fold_in(rng, i)) for i in range(len(self._seed_states())))
+            state += zip(self._seed_states(), keys, strict=True)
+        # Not `stateless_call`, which skips the autocast of a mixed dtype policy.
+        with keras.StatelessScope(state_mapping=state):
+            return self.network(training=training, **inputs)
 
     def _seed_states(self):
         weights = {id(variable) for _, variable in self._paths()}

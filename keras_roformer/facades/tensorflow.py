@@ -6,10 +6,13 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_roformer import outputs
 from keras_roformer.config import RoFormerConfig
 from keras_roformer.facades.base import FLAGS, INPUTS, PreTrained
 from keras_roformer.layers import RoFormerEncoderLayer
 from keras_roformer.tasks import TASKS, reduce_loss
+
+outputs.register_keras()
 
 
 class TFRoFormerPreTrainedModel(PreTrained, keras.Model):

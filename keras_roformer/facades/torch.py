@@ -5,9 +5,12 @@ import copy
 import keras
 import torch
 
+from keras_roformer import outputs
 from keras_roformer.facades.base import CONTEXT, FLAGS, INPUTS, PreTrained
 from keras_roformer.tasks import TASKS
 from keras_roformer.weights import names
+
+outputs.register_torch()
 
 
 class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):

@@ -103,7 +103,7 @@ class RoFormerLMHead(Block):
             x = self.run(word_embeddings, x, reverse=True)
         else:
             x = self.run(self.decoder, x)
-        return x + self.bias  # (B, L, V)
+        return ops.add(x, self.bias)  # (B, L, V); `+` would miss the autocast on JAX
 
     def compute_output_shape(self, input_shape, positions_shape=None):
         return (*(positions_shape or input_shape)[:2], self.vocab_size)
