@@ -1,0 +1,31 @@
+"""AutoTokenizer: the tokenizer that a directory, preset or hub id names."""
+
+from .files import find_files, tokenizer_class
+from .roformer import RoFormerTokenizer, RoFormerTokenizerFast
+
+_KNOWN = ("RoFormerTokenizer", "RoFormerTokenizerFast", "BertTokenizer", "BertTokenizerFast")
+_HUB = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+
+
+class AutoTokenizer:
+    """Makes RoFormerTokenizerFast or, with ``use_fast=False``, RoFormerTokenizer."""
+
+    def __init__(self):
+        raise OSError("Use AutoTokenizer.from_pretrained(name_or_path).")
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *inputs, use_fast=True, **kwargs):
+        """See `RoFormerTokenizer.from_pretrained`.
+
+        Raises ValueError if the files name a tokenizer that is not RoFormer's or BERT's.
+        """
+        hub = {name: kwargs[name] for name in _HUB if name in kwargs}
+        path = find_files(pretrained_model_name_or_path, **hub)
+        named = None if path.is_file() else tokenizer_class(path)
+        if named is not None and named not in _KNOWN:
+            raise ValueError(
+                f"{str(pretrained_model_name_or_path)!r} names the tokenizer {named!r}; this "
+                f"package has {', '.join(_KNOWN)}."
+            )
+        made = RoFormerTokenizerFast if use_fast else RoFormerTokenizer
+        return made.from_pretrained(pretrained_model_name_or_path, *inputs, **kwargs)

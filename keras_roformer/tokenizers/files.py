@@ -1,0 +1,114 @@
+"""Finding a tokenizer's files and reading what they say. Reading never runs code."""
+
+import json
+import os
+from pathlib import Path
+
+from tokenizers import AddedToken
+
+_NAMES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+          "added_tokens.json", "config.json")  # fmt: skip
+
+
+def find_files(name_or_path, *, subfolder="", **hub):
+    """The directory that holds the files of ``name_or_path``: directory, preset or hub id."""
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path / subfolder if subfolder else path
+    if path.is_file():
+        return path
+    from ..presets import resolve
+
+    return Path(resolve(os.fspath(name_or_path), subfolder=subfolder, **hub))
+
+
+def _read_json(path):
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} is not valid JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{str(path)!r} must hold a JSON object, not {type(content).__name__}.")
+    return content
+
+
+def _added(value):
+    """``value`` with the dicts that stand for AddedTokens turned into these."""
+    if isinstance(value, dict) and value.get("__type") == "AddedToken":
+        return AddedToken(**{k: v for k, v in value.items() if k != "__type"})
+    if isinstance(value, dict):
+        return {key: _added(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_added(item) for item in value]
+    return value
+
+
+def tokenizer_class(directory):
+    """The tokenizer class that the files in ``directory`` name, or None."""
+    for name in ("tokenizer_config.json", "config.json"):
+        path = Path(directory) / name
+        if path.is_file():
+            found = _read_json(path).get("tokenizer_class")
+            if found:
+                return found
+    return None
+
+
+def read_settings(path):
+    """The constructor arguments that a directory (or a bare vocab.txt or tokenizer.json) gives."""
+    if path.is_file():
+        return {"tokenizer_file" if path.suffix == ".json" else "vocab_file": str(path)}
+    files = {name: path / name for name in _NAMES if (path / name).is_file()}
+    if "vocab.txt" not in files and "tokenizer.json" not in files:
+        raise ValueError(
+            f"{str(path)!r} has neither a vocab.txt nor a tokenizer.json; it holds "
+            f"{sorted(p.name for p in path.iterdir())[:10] if path.is_dir() else 'nothing'}."
+        )
+    settings = {}
+    if "tokenizer_config.json" in files:
+        settings = _read_json(files["tokenizer_config.json"])
+    for name in ("tokenizer_class", "auto_map", "tokenizer_file", "vocab_file", "device_map",
+                 "special_tokens_map_file", "name_or_path", "init_inputs", "backend",
+                 "is_local"):  # fmt: skip
+        settings.pop(name, None)
+    settings = {k: v if k == "added_tokens_decoder" else _added(v) for k, v in settings.items()}
+    added = {}
+    if "added_tokens_decoder" in settings:
+        for index, token in settings["added_tokens_decoder"].items():
+            if not isinstance(token, dict) or "content" not in token:
+                raise ValueError(f"added_tokens_decoder[{index!r}]={token!r} is no token.")
+            added[int(index)] = AddedToken(**{k: v for k, v in token.items() if k != "__type"})
+    else:
+        if "special_tokens_map.json" in files:
+            for key, value in _read_json(files["special_tokens_map.json"]).items():
+                settings[key] = _special(value)
+        if "added_tokens.json" in files:
+            special = [str(v) for v in settings.values() if isinstance(v, (str, AddedToken))]
+            special += [str(v) for v in settings.get("additional_special_tokens") or []]
+            for token, index in _read_json(files["added_tokens.json"]).items():
+                is_special = token in special
+                added[index] = AddedToken(token, normalized=not is_special, special=is_special)
+        if "tokenizer.json" in files:
+            for token in _read_json(files["tokenizer.json"]).get("added_tokens") or []:
+                token = dict(token)
+                added[token.pop("id")] = AddedToken(**token)
+    settings["added_tokens_decoder"] = added
+    by_content = {str(token): token for token in added.values()}
+    for key, value in settings.items():
+        if key.endswith("_token") and isinstance(value, (str, AddedToken)):
+            settings[key] = by_content.get(str(value), value)
+    for name, argument in (("vocab.txt", "vocab_file"), ("tokenizer.json", "tokenizer_file")):
+        if name in files:
+            settings[argument] = str(files[name])
+    named = tokenizer_class(path)
+    if named is not None:
+        settings["use_jieba"] = not named.startswith("Bert")
+    return settings
+
+
+def _special(value):
+    if isinstance(value, dict):
+        return AddedToken(**{**{k: v for k, v in value.items() if k != "__type"}, "special": True})
+    if isinstance(value, list):
+        return [_special(item) for item in value]
+    return value

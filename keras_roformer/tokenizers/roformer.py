@@ -1,0 +1,403 @@
+"""RoFormerTokenizer and RoFormerTokenizerFast: constructors, cores and what they do differently."""
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
+from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
+
+from .base import Row, TokenizerBase
+from .core import FastCore, SlowCore
+from .packing import TruncationStrategy, share_longest_first, windows
+from .vocab import read_tokenizer_json, read_vocab
+
+
+def _load(vocab_file, tokenizer_file, arguments, kwargs):
+    """The vocabulary and the rest of a tokenizer.json (or None) that a constructor was given.
+
+    Where a tokenizer.json is all there is, its normalizer settles what the arguments leave open.
+    """
+    vocab = kwargs.pop("vocab", None)
+    content = read_tokenizer_json(tokenizer_file) if tokenizer_file else None
+    if vocab is not None:
+        return dict(vocab), content
+    if vocab_file is not None:
+        return read_vocab(vocab_file), content
+    if content is None:
+        raise ValueError("Give vocab_file (a vocab.txt) or tokenizer_file (a tokenizer.json).")
+    normalizer = content.get("normalizer") or {}
+    for key, name in (("lowercase", "do_lower_case"), ("strip_accents", "strip_accents")):
+        if arguments[name] is _UNSET and key in normalizer:
+            arguments[name] = normalizer[key]
+    # RoFormer's normalizer leaves Chinese to jieba, BERT's sets spaces around it.
+    kwargs.setdefault("use_jieba", not normalizer.get("handle_chinese_chars", False))
+    if "added_tokens_decoder" not in kwargs:
+        added = [dict(token) for token in content.get("added_tokens") or []]
+        kwargs["added_tokens_decoder"] = {t.pop("id"): AddedToken(**t) for t in added}
+    return content["model"]["vocab"], content
+
+
+class _Unset:
+    """Marks an argument that was not given, where that differs from any value."""
+
+    def __repr__(self):
+        return "<default>"
+
+
+_UNSET = _Unset()
+
+
+def _default(value, default):
+    return default if value is _UNSET else value
+
+
+class RoFormerTokenizer(TokenizerBase):
+    """RoFormer's tokenizer: jieba words, and BERT's WordPiece for words not in the vocabulary.
+
+    Gives the ids of transformers' (slow) RoFormerTokenizer or, with ``use_jieba=False``, of its
+    BertTokenizer, which the character-level checkpoints use.
+
+    Args:
+        vocab_file: path of a vocab.txt, one token a line.
+        do_lower_case: whether to lower-case the text.
+        do_basic_tokenize: whether to clean words and split them at punctuation before WordPiece.
+        never_split: tokens that are kept as they are in basic tokenization.
+        unk_token, sep_token, pad_token, cls_token, mask_token: the special tokens.
+        tokenize_chinese_chars: whether a Chinese character is a word in basic tokenization.
+        strip_accents: whether to take accents off; None for "if lower-casing".
+        use_jieba: whether jieba cuts the text; False for character-level checkpoints.
+        user_dict: further words for jieba: a path of a jieba dictionary, words, ``(word,
+            frequency)`` tuples, or a mapping; saved with the tokenizer.
+        tokenizer_file: path of a tokenizer.json to take the vocabulary from instead.
+        vocab: a ``{token: id}`` mapping instead of a file.
+        **kwargs: ``bos_token``, ``eos_token``, ``additional_special_tokens``,
+            ``model_max_length``, ``padding_side``, ``truncation_side``, ``model_input_names``,
+            ``clean_up_tokenization_spaces``, ``split_special_tokens``, ``added_tokens_decoder``.
+
+    Raises:
+        ImportError: if ``use_jieba`` and rjieba is not installed.
+        ValueError: for a file that is no vocabulary.
+
+    Example:
+        >>> tokenizer = RoFormerTokenizer.from_pretrained("junnyu/roformer_chinese_base")
+        >>> tokenizer.tokenize("今天天气非常好。")
+        ['今', '天', '天', '气', '非常', '好', '。']
+    """
+
+    def __init__(
+        self,
+        vocab_file=None,
+        do_lower_case=_UNSET,
+        do_basic_tokenize=True,
+        never_split=None,
+        unk_token="[UNK]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        mask_token="[MASK]",
+        tokenize_chinese_chars=True,
+        strip_accents=_UNSET,
+        tokenizer_file=None,
+        **kwargs,
+    ):
+        arguments = dict(
+            do_lower_case=do_lower_case,
+            do_basic_tokenize=do_basic_tokenize,
+            never_split=list(never_split) if never_split is not None else None,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+            strip_accents=strip_accents,
+        )
+        vocab, _ = _load(vocab_file, tokenizer_file, arguments, kwargs)
+        arguments["do_lower_case"] = _default(arguments["do_lower_case"], True)
+        arguments["strip_accents"] = _default(arguments["strip_accents"], None)
+        self.do_lower_case = arguments["do_lower_case"]
+        special = dict(
+            unk_token=unk_token, sep_token=sep_token, pad_token=pad_token, cls_token=cls_token,
+            mask_token=mask_token,
+        )  # fmt: skip
+        self._start(vocab, special, arguments, kwargs)
+
+    @property
+    def vocab(self):
+        """Token -> id, without added tokens."""
+        return self._vocab
+
+    def _lowers(self):
+        return self.do_lower_case and self.init_kwargs["do_basic_tokenize"]
+
+    def _make_core(self):
+        settings = self.init_kwargs
+        return SlowCore(
+            self._vocab,
+            self._added,
+            self.unk_token,
+            self.segmenter,
+            lower=self.do_lower_case,
+            basic=settings["do_basic_tokenize"],
+            special_tokens=self.all_special_tokens,
+            strip_accents=settings["strip_accents"],
+            chinese=settings["tokenize_chinese_chars"],
+            never_split=settings["never_split"],
+        )
+
+    def _plan(self, sequences, options, core):
+        """One row a sample; what truncation cuts off stands beside it."""
+        if options.overflowing and options.truncation is TruncationStrategy.LONGEST_FIRST:
+            if any(second is not None for _, second in sequences):
+                raise ValueError(
+                    "Not possible to return overflowing tokens for pair of sequences with the "
+                    "`longest_first`. Please select another truncation strategy than "
+                    "`longest_first`, for instance `only_second` or `only_first`."
+                )
+        truncates = options.truncation is not TruncationStrategy.DO_NOT_TRUNCATE
+        plan, overflowing, truncated = [], [], []
+        for sample, (first, second) in enumerate(sequences):
+            cut, over, removed = (None, None), [], 0
+            if truncates:
+                n_first, n_second = len(first[0]), len(second[0]) if second else 0
+                room = self._room(second is not None, options, core)
+                removed = n_first + n_second - room
+                if removed > 0:
+                    cut, over = self._cut(
+                        first[0], second and second[0], room, options.truncation, options.stride
+                    )
+            plan.append(Row(sample, *cut))
+            overflowing.append(over)
+            truncated.append(removed)
+        if options.overflowing:
+            return plan, {"overflowing_tokens": overflowing, "num_truncated_tokens": truncated}
+        return plan, {}
+
+    def _cut(self, first, second, room, strategy, stride):
+        """The ranges of a pair that fit into ``room``, and the ids that overflow."""
+        left = self.truncation_side == "left"
+        lengths = [len(first), len(second or ())]
+        remove = sum(lengths) - room
+        if strategy is TruncationStrategy.LONGEST_FIRST and second is not None:
+            keep = share_longest_first(*lengths, room, odd_to_first=True)
+            over = []
+        else:
+            which = int(strategy is TruncationStrategy.ONLY_SECOND)
+            if which and second is None:
+                raise ValueError("truncation='only_second' needs a pair, but a text came alone.")
+            if lengths[which] < remove:
+                self._too_short(("first", "second")[which], lengths[which], remove)
+            keep = list(lengths)
+            keep[which] -= remove
+            source, window = (first, second)[which], min(lengths[which], stride + remove)
+            over = source[:window] if left else source[lengths[which] - window :]
+        ranges = [
+            (length - kept, length) if left else (0, kept)
+            for length, kept in zip(lengths, keep, strict=True)
+        ]
+        return ranges, over
+
+    def truncate_sequences(
+        self,
+        ids,
+        pair_ids=None,
+        num_tokens_to_remove=0,
+        truncation_strategy="longest_first",
+        stride=0,
+    ):
+        """``(ids, pair_ids, overflowing ids)`` with ``num_tokens_to_remove`` ids taken off."""
+        if num_tokens_to_remove <= 0:
+            return ids, pair_ids, []
+        room = len(ids) + len(pair_ids or ()) - num_tokens_to_remove
+        strategy = TruncationStrategy(truncation_strategy)
+        (first, second), over = self._cut(ids, pair_ids, room, strategy, stride)
+        return ids[slice(*first)], pair_ids and pair_ids[slice(*second)], over
+
+
+class RoFormerTokenizerFast(TokenizerBase):
+    """RoFormer's fast tokenizer: `RoFormerTokenizer` with the ways of the `tokenizers` library.
+
+    Gives the ids and offsets of transformers' RoFormerTokenizerFast or, with ``use_jieba=False``,
+    of its BertTokenizerFast. They differ from the slow one's on odd strings (see `rules.py`). It
+    normalises with `tokenizers`, reads and writes tokenizer.json, and is pickled like any object.
+
+    Args: as `RoFormerTokenizer`, without ``do_basic_tokenize`` and ``never_split``; and
+        tokenizer_file: path of a tokenizer.json.
+
+    Example:
+        >>> tokenizer = RoFormerTokenizerFast.from_pretrained("junnyu/roformer_chinese_base")
+        >>> tokenizer("今天天气非常好。").word_ids()
+        [None, 0, 1, 2, 3, 4, 5, 6, None]
+    """
+
+    is_fast = True
+    slow_tokenizer_class = RoFormerTokenizer
+
+    def __init__(
+        self,
+        vocab_file=None,
+        tokenizer_file=None,
+        do_lower_case=_UNSET,
+        unk_token="[UNK]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        mask_token="[MASK]",
+        tokenize_chinese_chars=True,
+        strip_accents=_UNSET,
+        **kwargs,
+    ):
+        arguments = dict(
+            do_lower_case=do_lower_case,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+            strip_accents=strip_accents,
+        )
+        vocab, content = _load(vocab_file, tokenizer_file, arguments, kwargs)
+        arguments["do_lower_case"] = _default(arguments["do_lower_case"], True)
+        arguments["strip_accents"] = _default(arguments["strip_accents"], None)
+        self.do_lower_case = arguments["do_lower_case"]
+        model = content["model"] if content else {}
+        self._prefix = model.get("continuing_subword_prefix", "##")
+        self._limit = model.get("max_input_chars_per_word", 100)
+        special = dict(
+            unk_token=unk_token, sep_token=sep_token, pad_token=pad_token, cls_token=cls_token,
+            mask_token=mask_token,
+        )  # fmt: skip
+        self._start(vocab, special, arguments, kwargs)
+        self._whole_words = frozenset(self.get_vocab())
+
+    @property
+    def vocab(self):
+        """Token -> id, with added tokens."""
+        return self.get_vocab()
+
+    def _lowers(self):
+        return self.do_lower_case
+
+    def _normalizer(self):
+        settings = self.init_kwargs
+        return dict(
+            clean_text=True,
+            handle_chinese_chars=not self.use_jieba and settings["tokenize_chinese_chars"],
+            strip_accents=settings["strip_accents"],
+            lowercase=self.do_lower_case,
+        )
+
+    def _make_core(self):
+        return FastCore(
+            self._vocab,
+            self._added,
+            self.unk_token,
+            self.segmenter,
+            normalizer=self._normalizer(),
+            # transformers fixes what jieba may keep whole when the tokenizer is made.
+            whole_words=self._whole_words,
+            prefix=self._prefix,
+            limit=self._limit,
+        )
+
+    def _plan(self, sequences, options, core):
+        """One row a sample and, with ``return_overflowing_tokens``, its overflowing rows."""
+        extra = {}
+        if options.truncation is TruncationStrategy.DO_NOT_TRUNCATE:
+            plan = [(sample, None, None) for sample in range(len(sequences))]
+        else:
+            plan = []
+            for sample, (first, second) in enumerate(sequences):
+                rows = self._windows(first[0], second and second[0], options, core)
+                if not options.overflowing:
+                    rows = rows[:1]
+                plan += [Row(sample, *ranges) for ranges in rows]
+        if options.overflowing:
+            extra["overflow_to_sample_mapping"] = [row[0] for row in plan]
+        return plan, extra
+
+    def _windows(self, first, second, options, core):
+        """The ranges of the row and of its overflow, in the order of `tokenizers`."""
+        lengths = [len(first), len(second or ())]
+        room = self._room(second is not None, options, core)
+        remove = sum(lengths) - room
+        if remove <= 0:
+            return [(None, None)]
+        keep = list(lengths)
+        if options.truncation is not TruncationStrategy.LONGEST_FIRST:
+            which = int(options.truncation is TruncationStrategy.ONLY_SECOND)
+            if which and second is None:
+                raise ValueError("truncation='only_second' needs a pair, but a text came alone.")
+            if lengths[which] <= remove:
+                self._too_short(("first", "second")[which], lengths[which], remove)
+            keep[which] -= remove
+        elif second is None:
+            keep[0] = room
+        else:
+            keep = share_longest_first(*lengths, room)
+        ranges = [
+            windows(length, size, options.stride, self.truncation_side)
+            for length, size in zip(lengths, keep, strict=True)
+        ]
+        if second is None:
+            return [(range_, None) for range_ in ranges[0]]
+        main, *others = ranges[0]
+        rows = [(a, b) for a in others for b in ranges[1]]
+        return [(main, ranges[1][0]), *rows, *((main, b) for b in ranges[1][1:])]
+
+    # The `tokenizers` library's own object
+
+    def _make_backend(self, pre_tokenizer):
+        unk = self.unk_token
+        backend = Tokenizer(
+            models.WordPiece(
+                self._vocab,
+                unk_token=unk,
+                continuing_subword_prefix=self._prefix,
+                max_input_chars_per_word=self._limit,
+            )
+        )
+        backend.normalizer = normalizers.BertNormalizer(**self._normalizer())
+        backend.pre_tokenizer = pre_tokenizer
+        cls, sep = self.cls_token, self.sep_token
+        if cls is not None and sep is not None:
+            ids = self.core.prefix[0], self.core.suffix[0]
+            backend.post_processor = processors.TemplateProcessing(
+                single=f"{cls}:0 $A:0 {sep}:0",
+                pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+                special_tokens=[(cls, ids[0]), (sep, ids[1])],
+            )
+        backend.decoder = decoders.WordPiece(prefix=self._prefix)
+        for _, token in sorted(self._added.items()):
+            (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+        return backend
+
+    @property
+    def backend_tokenizer(self):
+        """A `tokenizers.Tokenizer` that does the same, built anew each time; changing it does not
+        change this tokenizer."""
+        if not self.use_jieba:
+            return self._make_backend(BertPreTokenizer())
+        return self._make_backend(PreTokenizer.custom(JiebaPreTokenizer(self)))
+
+    @property
+    def decoder(self):
+        """The `tokenizers` decoder."""
+        return decoders.WordPiece(prefix=self._prefix)
+
+    def _json(self):
+        """tokenizer.json. It cannot name jieba: as in transformers, BERT's pre-tokenizer stands
+        there and the tokenizer class says the rest."""
+        return self._make_backend(BertPreTokenizer()).to_str(pretty=True)
+
+    def set_truncation_and_padding(self, *args, **kwargs):
+        raise NotImplementedError(
+            "This tokenizer keeps no truncation or padding state; pass truncation, padding and "
+            "max_length to the call."
+        )
+
+
+class JiebaPreTokenizer:
+    """jieba as a custom pre-tokenizer for `tokenizers.Tokenizer`."""
+
+    def __init__(self, tokenizer):
+        self.segmenter = tokenizer.segmenter
+        self.rule = tokenizer.core.rule
+
+    def _split(self, _, text):
+        parts, start = [], 0
+        for word in self.segmenter(str(text)):
+            parts += [text[start + s : start + e] for s, e in self.rule.splits(word)]
+            start += len(word)
+        return parts
+
+    def pre_tokenize(self, text):
+        text.split(self._split)

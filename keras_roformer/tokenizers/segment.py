@@ -1,0 +1,75 @@
+"""Text -> jieba words, through rjieba (jieba in Rust), without the HMM."""
+
+import os
+
+_MISSING = (
+    "This tokenizer cuts text into words with the package 'rjieba', which is not installed. "
+    "Install it (pip install rjieba), or use a character-level checkpoint, which needs no "
+    "segmenter: RoFormerTokenizer(vocab_file, use_jieba=False), or any directory whose "
+    "tokenizer_config.json names BertTokenizer."
+)
+
+
+def load_user_words(user_dict):
+    """A user dictionary as a list of ``(word, frequency or None, tag)``.
+
+    ``user_dict`` is jieba's text format, in a file (one ``word [frequency] [tag]`` a line), or an
+    iterable of words, ``(word, frequency)`` or ``(word, frequency, tag)``, or a mapping from word
+    to frequency.
+    """
+    if user_dict is None:
+        return []
+    if isinstance(user_dict, (str, os.PathLike)):
+        with open(user_dict, encoding="utf-8-sig") as lines:
+            entries = [line.split() for line in lines if line.strip()]
+    elif hasattr(user_dict, "items"):
+        entries = list(user_dict.items())
+    else:
+        entries = [[entry] if isinstance(entry, str) else list(entry) for entry in user_dict]
+    words = []
+    for entry in entries:
+        word, frequency, tag = (*entry, None, None)[:3]
+        if frequency is not None and not str(frequency).isdigit():
+            frequency, tag = None, frequency  # jieba allows 'word tag'
+        if not isinstance(word, str) or not word or len(entry) > 3:
+            raise ValueError(
+                f"user_dict entry {entry!r} is not a word, (word, frequency) or "
+                "(word, frequency, tag); a frequency is a whole number >= 0."
+            )
+        words.append((word, None if frequency is None else int(frequency), tag or ""))
+    return words
+
+
+class Segmenter:
+    """jieba with its standard dictionary plus the user's words; pickles as the words alone."""
+
+    def __init__(self, user_dict=None):
+        self.words = load_user_words(user_dict)
+        self._start()
+
+    def _start(self):
+        try:
+            import rjieba
+        except ImportError as error:
+            raise ImportError(_MISSING) from error
+        if not self.words:
+            self.cut = rjieba.cut  # shares one dictionary between all tokenizers of the process
+            return
+        jieba = rjieba.Jieba()
+        if not hasattr(jieba, "add_word"):
+            raise ImportError("user_dict needs rjieba 0.2 or later (pip install -U rjieba).")
+        for word, frequency, tag in self.words:
+            # Without a frequency jieba takes one just high enough for the word to be kept whole.
+            jieba.add_word(word, frequency, tag or None)
+        self.cut = jieba.cut
+
+    def __call__(self, text):
+        """The words of ``text``, in order; joined they are ``text`` again."""
+        return self.cut(text, False)
+
+    def __getstate__(self):
+        return self.words
+
+    def __setstate__(self, words):
+        self.words = words
+        self._start()

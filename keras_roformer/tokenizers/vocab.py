@@ -1,0 +1,75 @@
+"""Reading and writing vocabulary files: vocab.txt and the vocabulary inside a tokenizer.json."""
+
+import json
+import os
+import warnings
+
+
+def read_vocab(path):
+    """``vocab.txt`` as ``{token: id}``: one token a line, its id is the line's number from 0.
+
+    A byte order mark and CRLF line ends are taken off. A token on two lines keeps its last id, as
+    in transformers, and a warning names it. Raises ValueError for a file that is no vocabulary.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"Can't find a vocabulary file at path {str(path)!r}. Give the path of a vocab.txt, or "
+            "load a directory, preset or hub id with from_pretrained."
+        )
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"The vocabulary file {str(path)!r} is not UTF-8 text ({error}). Save it as UTF-8."
+        ) from error
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    if not any(lines):
+        raise ValueError(f"The vocabulary file {str(path)!r} is empty: it has no tokens.")
+    vocab = {token: index for index, token in enumerate(lines)}
+    if len(vocab) != len(lines):
+        seen, repeated = set(), []
+        for token in lines:
+            if token in seen:
+                repeated.append(token)
+            seen.add(token)
+        warnings.warn(
+            f"The vocabulary file {str(path)!r} has {len(repeated)} token(s) on more than one line "
+            f"({', '.join(map(repr, repeated[:5]))}); each keeps the id of its last line.",
+            stacklevel=2,
+        )
+    return vocab
+
+
+def write_vocab(vocab, path):
+    """Writes ``{token: id}`` as a ``vocab.txt``; ids without a token become ``[unusedN]`` lines."""
+    tokens = {index: token for token, index in vocab.items()}
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        for index in range(max(tokens) + 1 if tokens else 0):
+            file.write(tokens.get(index, f"[unused{index}]") + "\n")
+
+
+def read_tokenizer_json(path):
+    """The content of a ``tokenizer.json``, checked to be a WordPiece model; no code is run."""
+    with open(path, encoding="utf-8-sig") as file:
+        try:
+            content = json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{str(path)!r} is not valid JSON: {error}.") from error
+    model = content.get("model") if isinstance(content, dict) else None
+    kind = model.get("type") if isinstance(model, dict) else None
+    if kind != "WordPiece" or not isinstance(model.get("vocab"), dict) or not model["vocab"]:
+        raise ValueError(
+            f"{str(path)!r} holds a tokenizer of the kind {kind!r}; RoFormer's are 'WordPiece' "
+            "with a vocabulary."
+        )
+    normalizer = content.get("normalizer") or {}
+    if normalizer.get("type", "BertNormalizer") != "BertNormalizer":
+        raise ValueError(
+            f"{str(path)!r} has the normalizer {normalizer['type']!r}; RoFormer's is "
+            "'BertNormalizer'."
+        )
+    return content
