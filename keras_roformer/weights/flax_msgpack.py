@@ -145,7 +145,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
             node = node.setdefault(parent, {})
         if not isinstance(node, dict) or leaf in node:
             raise CheckpointError(f"{path}: {name!r} is both a parameter and a group of them.")
-        node[leaf] = np.ascontiguousarray(array)
+        node[leaf] = np.asarray(array, order="C")
     with open(path, "wb") as file:
         _pack(tree, file)
 

@@ -68,7 +68,7 @@ class _Tensor:
 def _array(name: object, tensor: object, storages: Mapping[str, Any]) -> np.ndarray:
     """A view of the tensor's storage; NumPy refuses a view that leaves it."""
     if not isinstance(name, str) or not isinstance(tensor, _Tensor):
-        raise ValueError(f"the value of {name!r} is a {type(tensor).__name__}, expected a tensor")
+        raise ValueError(f"{name!r} is of type {type(tensor).__name__}, expected a tensor")
     dtype, buffer = tensor.storage.dtype, storages[tensor.storage.key]
     offset = (tensor.storage.offset + tensor.offset) * dtype.itemsize
     if min((0, *tensor.shape, *tensor.strides, offset)) < 0:
@@ -248,7 +248,6 @@ def _unpickle(file: io.BytesIO | mmap.mmap, path: Path, sizes: dict[str, int] | 
                 stack.pop()
             case _:
                 raise ValueError(f"its pickle uses {opcode.name}, which no weights need")
-    raise ValueError("its pickle has no end")
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
@@ -258,7 +257,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     pickle = [b"\x80\x02", ordered_dict, b"("]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for key, (name, array) in enumerate(tensors.items()):
-            array = np.ascontiguousarray(array)
+            array = np.asarray(array, order="C")
             if array.dtype.name not in storage_names:
                 raise CheckpointError(
                     f"{path}: tensor {name!r} has dtype {array.dtype}, which PyTorch files have no "

@@ -5,7 +5,8 @@ a shard keeps it at <name> and lists the names there. <name> is the variable's w
 `roformer/encoder/layer_._0/attention/self/query/kernel:0`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,45 +23,54 @@ def read(path: Path) -> dict[str, np.ndarray]:
     import h5py
 
     size = check_readable(path)
-    result: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
+    layers: set[str] = set()
 
     def visit(location: str, item: Any) -> None:  # not called for links to other files
+        # Only the presence of the lists counts: HDF5 may hang on the text of a damaged one.
+        if any(attribute.startswith("weight_names") for attribute in item.attrs):
+            layers.add(location)
         if not isinstance(item, h5py.Dataset):
             return
-        name = location if is_shard else "/".join(location.split("/")[2:])
-        check_dtype(path, name, item.dtype)
+        check_dtype(path, location, item.dtype)
         if item.external or item.is_virtual:
-            raise CheckpointError(f"{path}: {name!r} refers to another file; refused.")
+            raise CheckpointError(f"{path}: {location!r} refers to another file; refused.")
         if item.nbytes > size:
-            raise ValueError(f"{name!r} claims {item.nbytes} bytes, the file has {size}")
-        array = np.asarray(item)
-        # A head that shares the word embeddings lists them again.
-        if name in result and array.tobytes() != result[name].tobytes():
-            raise ValueError(f"{name!r} is there twice, with different values")
-        result[name] = array
+            raise ValueError(f"{location!r} claims {item.nbytes} bytes, the file has {size}")
+        arrays[location] = np.asarray(item)
 
     try:
         with h5py.File(path, "r") as file:
-            lists = [name for name in file.attrs if name.startswith("layer_names")]
-            if not lists:
+            if not any(attribute.startswith("layer_names") for attribute in file.attrs):
                 raise ValueError("it has no 'layer_names', so it is not of transformers or Keras 2")
-            is_shard = any("/" in str(layer) for name in lists for layer in file.attrs[name])
             file.visititems(visit)
+        return _names(arrays, layers)
     except CheckpointError:
         raise
     except (OSError, ValueError, RuntimeError, LookupError, TypeError) as error:
         raise broken(path, "HDF5", error) from error
+
+
+def _names(arrays: Mapping[str, np.ndarray], layers: set[str]) -> dict[str, np.ndarray]:
+    """Takes layer and model off the locations of a whole file; those of a shard have neither."""
+    if not layers:
+        return dict(arrays)
+    result: dict[str, np.ndarray] = {}
+    for location, array in arrays.items():
+        name = "/".join(location.split("/")[2:])
+        # A head that shares the word embeddings lists them again.
+        if name in result and array.tobytes() != result[name].tobytes():
+            raise ValueError(f"{name!r} is there twice, with different values")
+        result[name] = array
     return result
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Writes a whole tf_model.h5 (not atomic: the caller renames). bfloat16 becomes float32."""
-    import h5py
-
     layers: dict[str, list[str]] = {}
     for name in tensors:
         layers.setdefault(name.partition("/")[0], []).append(name)
-    with h5py.File(path, "w") as file:
+    with _create(path) as file:
         file.attrs["layer_names"] = list(layers)
         file.attrs["backend"] = "tensorflow"
         file.attrs["keras_version"] = "2.18.0"
@@ -69,16 +79,31 @@ def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
             group.attrs["weight_names"] = [f"{_MODEL}/{name}" for name in names]
             for name in names:
                 group.create_dataset(f"{_MODEL}/{name}", data=_storable(tensors[name]))
+        if "mlm___cls" in layers:  # that head owns the embeddings too: the same data, listed again
+            shared = [name for name in tensors if name.startswith("roformer/embeddings/")]
+            names = [f"{_MODEL}/{name}" for name in layers["mlm___cls"] + shared]
+            file["mlm___cls"].attrs["weight_names"] = names
+            for name in shared:
+                file[f"mlm___cls/{_MODEL}/{name}"] = file[f"roformer/{_MODEL}/{name}"]
 
 
 def write_shard(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Writes one shard of a tf_model.h5 (not atomic: the caller renames)."""
-    import h5py
-
-    with h5py.File(path, "w") as file:
+    with _create(path) as file:
         file.attrs["layer_names"] = list(tensors)
         for name, array in tensors.items():
             file.create_dataset(name, data=_storable(array))
+
+
+@contextmanager
+def _create(path: Path) -> Iterator[Any]:
+    import h5py
+
+    try:
+        with h5py.File(path, "w") as file:
+            yield file
+    except RuntimeError as error:  # what closing the file raises when the disk is full
+        raise OSError(f"could not write {path}: {error}") from error
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
