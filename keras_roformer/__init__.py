@@ -29,6 +29,9 @@ _PLAIN = {
         "RoFormerTokenizerFast",
     ),
     "pipelines": ("pipeline",),
+    "auto": [
+        f"{family}AutoModel{task}" for family in ("", "TF", "Flax") for task in ("", *_TASKS[1:-1])
+    ],
 }
 # Family → (module, Keras backend, names).
 _FAMILIES = {

@@ -240,6 +240,7 @@ class RoFormerNetwork(Block):
         config: `RoFormerConfig` (or its dict).
         task: a name in `TASKS`.
         add_pooler: have a pooler on the backbone.
+        backbone: a `RoFormer` layer to share instead of making one.
 
     Call arguments: those of the documented classes, and `position_ids`, `cross_attn_head_mask`,
         `cache_index` (see `RoFormerEncoder`), `logits_positions` ((B, P) indices of the tokens
@@ -250,17 +251,20 @@ class RoFormerNetwork(Block):
         dict of the documented outputs that there are.
     """
 
-    def __init__(self, config, task="model", add_pooler=False, **kwargs):
+    def __init__(self, config, task="model", add_pooler=False, backbone=None, **kwargs):
         config = RoFormerConfig.from_dict(config) if isinstance(config, dict) else config
         super().__init__(dict(config=config, task=task, add_pooler=add_pooler), **kwargs)
-        self.roformer = build_backbone(config, add_pooler, dtype=self.dtype_policy, name="roformer")
+        self.roformer = backbone or build_backbone(
+            config, add_pooler, dtype=self.dtype_policy, name="roformer"
+        )
         make_head = TASKS[task].head
         self.head = make_head and make_head(config, dtype=self.dtype_policy, name="head")
         self.build()
 
     def build(self, input_shape=None):
         # The config gives every shape: nothing waits for a first call.
-        self.roformer.build()
+        if not self.roformer.built:
+            self.roformer.build()
         if self.head is not None:
             self.head.build()
 

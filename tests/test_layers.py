@@ -12,6 +12,7 @@ from keras_roformer.layers import (
     RotaryEmbedding,
     apply_rotary,
     rotary_angles,
+    rotary_frequencies,
 )
 from tests.tolerances import FLOAT32
 
@@ -32,6 +33,10 @@ def randomise(layer, seed=0):
     for variable in layer.trainable_variables:
         variable.assign(rng.normal(0, 0.3, variable.shape))
     return layer
+
+
+def angles(positions, head_size):
+    return rotary_angles(np.asarray(positions), rotary_frequencies(head_size))
 
 
 def exact_rotation(x, positions):
@@ -56,7 +61,12 @@ class TestRotary:
 
         def product(i, j):
             turned = [
-                numpy(apply_rotary(ops.convert_to_tensor(x), rotary_angles(np.array([p]), 16)))
+                numpy(
+                    apply_rotary(
+                        ops.convert_to_tensor(x),
+                        rotary_angles(np.array([p]), rotary_frequencies(16)),
+                    )
+                )
                 for x, p in ((q, i), (k, j))
             ]
             return np.sum(turned[0] * turned[1])
@@ -67,11 +77,13 @@ class TestRotary:
     def test_keeps_length_and_inverts(self):
         x = normal(2, 6, 2, 8)
         positions = np.arange(6)
-        rotated = apply_rotary(ops.convert_to_tensor(x), rotary_angles(positions, 8))
+        rotated = apply_rotary(
+            ops.convert_to_tensor(x), rotary_angles(positions, rotary_frequencies(8))
+        )
         np.testing.assert_allclose(
             np.linalg.norm(numpy(rotated), axis=-1), np.linalg.norm(x, axis=-1), **FLOAT32
         )
-        back = apply_rotary(rotated, rotary_angles(-positions, 8))
+        back = apply_rotary(rotated, angles(-positions, 8))
         np.testing.assert_allclose(numpy(back), x, **FLOAT32)
 
     def test_positions_per_example(self):
@@ -121,7 +133,7 @@ class TestAttention:
         y = layer(
             x,
             bias=bias,
-            rotation=rotary_angles(np.arange(5), 8),
+            rotation=angles(np.arange(5), 8),
             return_attention_scores=with_scores,
         )
         wanted, scores = numpy_attention(layer, x, mask)

@@ -5,11 +5,12 @@ import inspect
 import logging
 import math
 import pathlib
+import tempfile
 
 from keras import ops
 
 from keras_roformer import outputs as output_classes
-from keras_roformer import presets
+from keras_roformer import presets, surgery
 from keras_roformer.config import RoFormerConfig
 from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
 from keras_roformer.weights import checkpoint, names, transfer
@@ -87,11 +88,12 @@ class PreTrained:
             )
         return config
 
-    def _make_network(self, dtype=None):
+    def _make_network(self, dtype=None, backbone=None):
         return RoFormerNetwork(
             self.config,
             task=self.task,
             add_pooler=self.add_pooler,
+            backbone=backbone,
             dtype=dtype,
             name=f"{self.family.lower()}roformer_{self.task}",
         )
@@ -268,6 +270,56 @@ class PreTrained:
         """The weights as a canonical checkpoint, named as transformers names this class's."""
         tensors = transfer.read(self.network)
         return names.without_prefix(tensors) if self.task == "model" else tensors
+
+    def push_to_hub(self, repo_id, commit_message=None, private=None, token=None, **kwargs):
+        """Save the model and upload it to the hub; gives the hub's answer.
+
+        Args:
+            repo_id: "user/name"; made if it is not there.
+            commit_message, private, token: for the hub.
+            kwargs: for `save_pretrained`.
+        """
+        import huggingface_hub
+
+        with tempfile.TemporaryDirectory() as directory:
+            self.save_pretrained(directory, **kwargs)
+            huggingface_hub.create_repo(repo_id, private=private, token=token, exist_ok=True)
+            return huggingface_hub.upload_folder(
+                repo_id=repo_id,
+                folder_path=directory,
+                commit_message=commit_message or f"Upload {type(self).__name__}",
+                token=token,
+            )
+
+    # Changes of size
+
+    def resize_token_embeddings(self, new_num_tokens=None, pad_to_multiple_of=None, **kwargs):
+        """Change the number of tokens; gives the input embeddings.
+
+        Args:
+            new_num_tokens: new vocabulary size, by default as it is.
+            pad_to_multiple_of: round the size up to a multiple of this.
+        """
+        size = self.config.vocab_size if new_num_tokens is None else new_num_tokens
+        if pad_to_multiple_of:
+            size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
+        if size != self.config.vocab_size:
+            self._change_network(surgery.resize_vocabulary, size)
+        return self.get_input_embeddings()
+
+    def prune_heads(self, heads_to_prune):
+        """Remove attention heads: `{layer: [heads]}`, counted as before any pruning."""
+        self._change_network(surgery.prune_heads, heads_to_prune)
+
+    def _change_network(self, change, *args):
+        change(self.network, *args)
+
+    def get_input_embeddings(self):
+        """The token embedding layer."""
+        return self.network.roformer.embeddings.word_embeddings
+
+    def tie_weights(self):
+        """The output embeddings are the input embeddings (`tie_word_embeddings`): nothing to do."""
 
     def num_parameters(self, only_trainable=False, exclude_embeddings=False):
         """Number of parameters; `exclude_embeddings` leaves the embedding tables out."""

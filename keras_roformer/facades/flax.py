@@ -119,6 +119,11 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
             )
         return [flat[path] for path in wanted]
 
+    def _assign(self, params):
+        """Put a parameter tree into the network's variables."""
+        for (_, variable), value in zip(self._paths(), self._ordered(params), strict=True):
+            variable.assign(value)
+
     # Calls
 
     def __call__(self, *args, **kwargs):
@@ -174,10 +179,14 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
 
     def save_pretrained(self, save_directory, params=None, **kwargs):
         """See `PreTrained.save_pretrained`; `params` are saved in place of the model's own."""
-        values = self._ordered(self.params if params is None else params)
-        for (_, variable), value in zip(self._paths(), values, strict=True):
-            variable.assign(value)
+        self._assign(self.params if params is None else params)
         super().save_pretrained(save_directory, **kwargs)
+
+    def _change_network(self, change, *args):
+        self._assign(self.params)
+        super()._change_network(change, *args)
+        self._after_loading(None)
+        self._compiled = jax.jit(self._apply, static_argnames=STATIC)
 
     # Precision of parameter trees
 

@@ -14,10 +14,11 @@ outputs.register_torch()
 
 
 class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
-    """Base of the torch classes: a module whose weights are the variables of the Keras network.
+    """Base of the torch classes: a module whose parameters are the variables of the Keras layers.
 
-    `state_dict` has transformers' names and layout. The parameters themselves are the Keras
-    variables: those of dense layers lie (in, out), and `state_dict` shows their transposed views.
+    The parameters hang in a tree of modules with transformers' names, so that everything that
+    walks over a module finds them. Those of dense layers lie as Keras has them, (in, out);
+    `state_dict` gives and `load_state_dict` takes transformers' layout.
     """
 
     call_name = "forward"
@@ -39,12 +40,24 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
         context = CONTEXT if task == "masked_lm" else ()
         return (*INPUTS, *context, *TASKS[task].labels, *FLAGS)
 
-    def __init__(self, config):
+    def __init__(self, config, _backbone=None):
         super().__init__()
         self.config = self._check_config(config)
         # transformers makes models on the CPU, whatever device Keras would choose.
         with keras.device("cpu"):
-            self.network = self._make_network()
+            network = self._make_network(backbone=_backbone)
+        # Past nn.Module's registration: the tree below has the parameters, under other names.
+        object.__setattr__(self, "network", network)
+        self._hang_up_parameters()
+
+    def _hang_up_parameters(self):
+        """(Re)make the tree of modules under transformers' names."""
+        if self.task != "model":
+            self.roformer = RoFormerModel(self.config, _backbone=self.network.roformer)
+        for weight in names.weights(self.network):
+            in_backbone = weight.name.startswith("roformer.")
+            if in_backbone == (self.task == "model"):
+                _hang_up(self, weight.name.removeprefix("roformer."), weight.variable.value)
 
     def forward(self, *args, **kwargs):
         """See the documented class for the arguments; gives its output class or a tuple."""
@@ -64,11 +77,6 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
             if self.task == "model":
                 name = name.removeprefix("roformer.")
             yield name, weight.variable.value, weight.transposed
-
-    def named_parameters(self, prefix="", recurse=True, remove_duplicate=True):
-        prefix = prefix and f"{prefix}."
-        for name, parameter, _ in self._weights():
-            yield prefix + name, parameter
 
     def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
         """Tensors by transformers' names, in its layout; they share memory with the parameters."""
@@ -166,6 +174,26 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
         model.eval()
         return result
 
+    # Parts
+
+    def _change_network(self, change, *args):
+        with keras.device(str(self.device)):
+            super()._change_network(change, *args)
+        self._hang_up_parameters()
+
+    def get_input_embeddings(self):
+        """A `torch.nn.Embedding` whose weight is the model's own parameter."""
+        weight = super().get_input_embeddings().embeddings.value
+        embedding = torch.nn.Embedding(*weight.shape, self.config.pad_token_id, device="meta")
+        embedding.weight = weight
+        return embedding
+
+    def set_input_embeddings(self, value):
+        """Copy the weight of an `torch.nn.Embedding`, resizing the vocabulary to its."""
+        self.resize_token_embeddings(value.weight.shape[0])
+        with torch.no_grad():
+            super().get_input_embeddings().embeddings.value.copy_(value.weight)
+
     # Modes and copies
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs=None):
@@ -181,6 +209,17 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
     def __reduce__(self):
         state = {name: tensor.clone() for name, tensor in self.state_dict().items()}
         return _remake, (type(self), copy.deepcopy(self.config), state, self.training)
+
+
+def _hang_up(module, name, parameter):
+    """Register a parameter at the end of a path such as `encoder.layer.0.output.dense.weight`."""
+    *path, leaf = name.split(".")
+    for i, part in enumerate(path):
+        if part not in module._modules:
+            numbered = path[i + 1 : i + 2] and path[i + 1].isdigit()
+            module.add_module(part, torch.nn.ModuleList() if numbered else torch.nn.Module())
+        module = module._modules[part]
+    module.register_parameter(leaf, parameter)
 
 
 def _device(device_map):

@@ -12,7 +12,12 @@ from keras_roformer.layers.heads import (
     RoFormerTokenHead,
 )
 from keras_roformer.layers.roformer import RoFormer
-from keras_roformer.layers.rotary import RotaryEmbedding, apply_rotary, rotary_angles
+from keras_roformer.layers.rotary import (
+    RotaryEmbedding,
+    apply_rotary,
+    rotary_angles,
+    rotary_frequencies,
+)
 
 __all__ = [
     "Block",
@@ -29,4 +34,5 @@ __all__ = [
     "RotaryEmbedding",
     "apply_rotary",
     "rotary_angles",
+    "rotary_frequencies",
 ]

@@ -97,11 +97,22 @@ def causal_bias(query_length, key_length, offset, dtype):
     Returns:
         (1, 1, L, S) tensor of `dtype`.
     """
-    queries = ops.arange(query_length) + offset
-    visible = ops.arange(key_length)[None, :] <= queries[:, None]
+    queries = positions(query_length, offset)
+    visible = positions(key_length)[None, :] <= queries[:, None]
     return (1.0 - ops.cast(visible, dtype))[None, None] * lowest(dtype)
+
+
+def positions(length, offset=0):
+    """The integers from `offset` to `offset + length - 1`, (L,)."""
+    return ops.arange(length, dtype="int32") + offset  # the dtype of a symbolic length is unknown
 
 
 def lowest(dtype):
     """The finite stand-in for minus infinity; a row without any key then stays finite."""
-    return float(ml_dtypes.finfo(dtype).min)
+    return _LOWEST[keras.backend.standardize_dtype(dtype)]
+
+
+# Worked out here, since compilers that trace `call` cannot.
+_LOWEST = {
+    name: float(ml_dtypes.finfo(name).min) for name in ("float16", "bfloat16", "float32", "float64")
+}

@@ -82,7 +82,7 @@ class RoFormerEmbeddings(Block):
         else:
             x = ops.cast(inputs_embeds, self.compute_dtype)
         if token_type_ids is None:
-            token_type_ids = ops.zeros(ops.shape(x)[:2], dtype="int32")
+            token_type_ids = ops.zeros_like(x[..., 0], dtype="int32")
         x = x + self.run(self.token_type_embeddings, token_type_ids)
         x = self.run(self.norm, x)
         return self.run(self.drop, x, training=training) if training else x

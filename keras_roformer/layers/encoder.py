@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_roformer.layers.attention import RoFormerAttention
-from keras_roformer.layers.base import Block, causal_bias, padding_bias
-from keras_roformer.layers.rotary import rotary_angles
+from keras_roformer.layers.base import Block, causal_bias, padding_bias, positions
+from keras_roformer.layers.rotary import rotary_angles, rotary_frequencies
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -245,6 +245,8 @@ class RoFormerEncoder(Block):
         ]
 
     def build(self, input_shape=None):
+        # Once and outside of `call`, which compilers trace: this is NumPy.
+        self._frequencies = rotary_frequencies(self.head_size)
         for block in self.blocks:
             block.build((None, None, self.hidden_size))
 
@@ -266,8 +268,8 @@ class RoFormerEncoder(Block):
     ):
         past_length, key_length = self._lengths(x, cache, cache_index)
         if position_ids is None:
-            position_ids = ops.arange(ops.shape(x)[1]) + past_length
-        rotation = rotary_angles(position_ids, self.head_size)
+            position_ids = positions(ops.shape(x)[1], past_length)
+        rotation = rotary_angles(position_ids, self._frequencies)
         bias = self._bias(x, attention_mask, past_length, key_length)
         context_bias = (
             padding_bias(context_mask, self.compute_dtype) if context_mask is not None else None

@@ -1,6 +1,5 @@
 """Rotary position embedding (Su et al., 2021, https://arxiv.org/abs/2104.09864, section 3.4.2)."""
 
-import functools
 import math
 
 import keras
@@ -10,8 +9,7 @@ from keras import ops
 BASE = 10000.0
 
 
-@functools.cache
-def _turns_per_position(head_size):
+def rotary_frequencies(head_size):
     """Turns (of 2π) by which each pair rotates per position, as three float32 parts of their sum.
 
     The first two parts have 8 significant bits, so that their product with a position below 65,536
@@ -28,19 +26,20 @@ def _turns_per_position(head_size):
     return (*parts, rest.astype("float32"))
 
 
-def rotary_angles(positions, head_size):
+def rotary_angles(positions, frequencies):
     """Sine and cosine of each position's rotation, in float32 whatever the dtype policy.
 
     Args:
         positions: integer tensor (L,) or (B, L), in tokens from the start of the sequence.
-        head_size: H, even; pair j of H/2 turns by `10000^(-2j/H)` radians per position.
+        frequencies: `rotary_frequencies` of the even head size H; pair j of H/2 turns by
+            `10000^(-2j/H)` radians per position.
 
     Returns:
         `(sin, cos)`, each (..., L, H): the values of a pair stand side by side, and the sine of a
         pair's first component is negated, ready for `apply_rotary`.
     """
     positions = ops.cast(positions, "float32")[..., None]
-    turns = sum(_fraction(positions * part) for part in _turns_per_position(head_size))
+    turns = sum(_fraction(positions * part) for part in frequencies)
     angles = _fraction(turns) * (2 * math.pi)  # (..., L, H/2)
     sin, cos = ops.sin(angles), ops.cos(angles)
     return _pair(-sin, sin), _pair(cos, cos)
@@ -106,11 +105,12 @@ class RotaryEmbedding(keras.layers.Layer):
                 f"the head size must be even to rotate pairs, got {input_shape[-1]} "
                 f"in an input of shape {tuple(input_shape)}"
             )
+        self._frequencies = rotary_frequencies(input_shape[-1])
 
     def call(self, x, positions=None, offset=0):
         if positions is None:
-            positions = ops.arange(ops.shape(x)[1]) + offset
-        return apply_rotary(x, rotary_angles(positions, x.shape[-1]))
+            positions = ops.arange(ops.shape(x)[1], dtype="int32") + offset
+        return apply_rotary(x, rotary_angles(positions, self._frequencies))
 
     def compute_output_shape(self, input_shape):
         return input_shape

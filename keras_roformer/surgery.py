@@ -1,0 +1,111 @@
+"""Changes to the size of a built network: its vocabulary and its attention heads."""
+
+import numpy as np
+from keras import ops
+
+
+def resize_vocabulary(network, size, seed=None):
+    """Give a `RoFormerNetwork` another number of tokens; the rows of kept tokens keep their values.
+
+    Args:
+        network: the network; its config's `vocab_size` changes too.
+        size: new number of tokens; new rows are drawn as at initialisation.
+        seed: seed of the new rows.
+
+    Raises:
+        ValueError: `size` is not a positive number.
+    """
+    if size < 1:
+        raise ValueError(f"a vocabulary must have at least one token, got {size}")
+    config = network.config
+    rng = np.random.default_rng(seed)
+
+    def resized(variable, axis=0, spread=config.initializer_range):
+        old = ops.convert_to_numpy(variable).astype("float32")
+        shape = list(old.shape)
+        shape[axis] = size
+        new = rng.normal(0, spread, shape).astype("float32") if spread else np.zeros(shape)
+        kept = [slice(None)] * old.ndim
+        kept[axis] = slice(min(size, old.shape[axis]))
+        new[tuple(kept)] = old[tuple(kept)]
+        return new
+
+    embedding = network.roformer.embeddings.word_embeddings
+    _replace(embedding, "_embeddings", resized(embedding.embeddings))
+    embedding.input_dim = size
+    for block in (network.roformer, network.roformer.embeddings):
+        block.vocab_size = size
+    head = network.head
+    if hasattr(head, "tied"):  # a language-model head
+        _replace(head, "bias", resized(head.bias, spread=0))
+        head.vocab_size = size
+        if not head.tied:
+            _replace(head.decoder, "_kernel", resized(head.decoder.kernel, axis=1))
+            head.decoder.units = size
+    config.vocab_size = size
+
+
+def prune_heads(network, heads_to_prune):
+    """Remove attention heads from a `RoFormerNetwork`.
+
+    Args:
+        network: the network; its config's `pruned_heads` remembers what was removed.
+        heads_to_prune: layer → head numbers, counted as before any pruning.
+
+    Raises:
+        ValueError: a layer or head that there is not, or the last heads of a layer.
+    """
+    config, encoder = network.config, network.roformer.encoder
+    pruned = {layer: list(heads) for layer, heads in config.pruned_heads.items()}
+    for layer, heads in heads_to_prune.items():
+        if not 0 <= layer < config.num_hidden_layers:
+            raise ValueError(
+                f"layer {layer} cannot be pruned: the model has layers 0 to "
+                f"{config.num_hidden_layers - 1}"
+            )
+        wrong = [head for head in heads if not 0 <= head < config.num_attention_heads]
+        if wrong:
+            raise ValueError(
+                f"heads {wrong} of layer {layer} cannot be pruned: it has heads 0 to "
+                f"{config.num_attention_heads - 1}"
+            )
+        gone = set(pruned.get(layer, ()))
+        there = [head for head in range(config.num_attention_heads) if head not in gone]
+        kept = [i for i, head in enumerate(there) if head not in set(heads)]
+        if not kept:
+            raise ValueError(f"all heads of layer {layer} would be pruned; keep at least one")
+        _keep_heads(encoder.blocks[layer].attention, kept)
+        encoder.blocks[layer].num_heads = len(kept)
+        pruned[layer] = sorted(gone | set(heads))
+    config.pruned_heads = pruned
+    counts = [block.num_heads for block in encoder.blocks]
+    encoder.num_heads = network.roformer.num_heads = counts
+
+
+def _keep_heads(attention, kept):
+    size = attention.head_size
+    columns = np.concatenate([np.arange(head * size, (head + 1) * size) for head in kept])
+    for dense in (attention.query, attention.key, attention.value):
+        _replace(dense, "_kernel", ops.convert_to_numpy(dense.kernel)[:, columns])
+        _replace(dense, "bias", ops.convert_to_numpy(dense.bias)[columns])
+        dense.units = len(columns)
+    dense = attention.output_dense
+    _replace(dense, "_kernel", ops.convert_to_numpy(dense.kernel)[columns])
+    attention.num_heads = len(kept)
+
+
+def _replace(layer, attribute, array):
+    """Put a variable with the values of `array` in the place of a built layer's variable."""
+    old = getattr(layer, attribute)
+    layer._untrack_variable(old)
+    layer._tracker.unlock()
+    new = layer.add_weight(
+        shape=array.shape,
+        initializer="zeros",
+        dtype=old.dtype,
+        trainable=old.trainable,
+        name=old.name,
+    )
+    new.assign(array)
+    setattr(layer, attribute, new)
+    layer._tracker.lock()
