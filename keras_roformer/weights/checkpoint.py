@@ -126,36 +126,47 @@ def write(
         leftover.unlink()
 
     shards = _split(stored, limit)
-    whole, index_path = directory / FORMATS[format], directory / f"{FORMATS[format]}.index.json"
+    whole, index = directory / FORMATS[format], directory / f"{FORMATS[format]}.index.json"
     if len(shards) == 1:
         with atomic(whole) as temporary:
             _write_file(format, temporary, shards[0], metadata)
-        files = [whole]
-        outdated = [index_path]
+        files, outdated = [whole], [index]
     else:
-        # New shards never take the name of an old one, so the old set stays whole until the end.
-        shard_stem = stem
-        while any(directory.glob(f"{shard_stem}-*-of-{len(shards):05d}{suffix}")):
-            shard_stem += ".new"
-        weight_map = {}
-        for number, shard in enumerate(shards, 1):
-            file = f"{shard_stem}-{number:05d}-of-{len(shards):05d}{suffix}"
-            weight_map.update(dict.fromkeys(shard, file))
-            with atomic(directory / file) as temporary:
-                _write_file(format, temporary, shard, metadata, sharded=True)
-        total = sum(array.nbytes for array in stored.values())
-        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-        with atomic(index_path) as temporary:
-            temporary.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
-        files = [directory / file for file in dict.fromkeys(weight_map.values())]
+        files = _write_shards(directory, format, shards, metadata)
+        weight_map = {
+            name: file.name for file, shard in zip(files, shards, strict=True) for name in shard
+        }
+        total = {"total_size": sum(array.nbytes for array in stored.values())}
+        with atomic(index) as temporary:
+            text = json.dumps({"metadata": total, "weight_map": weight_map}, indent=2)
+            temporary.write_text(text + "\n", "utf-8")
         outdated = [whole]
 
+    # The new weights count from here on; what was there before goes.
     shard_name = re.compile(rf"{re.escape(stem)}(\.new)*-\d{{5}}-of-\d{{5}}{re.escape(suffix)}")
     outdated += [entry for entry in directory.iterdir() if shard_name.fullmatch(entry.name)]
     for path in outdated:
         if path not in files:
             path.unlink(missing_ok=True)
     sync_directory(directory)
+    return files
+
+
+def _write_shards(directory, format, shards, metadata) -> list[Path]:
+    """Writes shards under names that are free, so that an older set stays whole beside them."""
+    stem, suffix = Path(FORMATS[format]).stem, Path(FORMATS[format]).suffix
+    while any(directory.glob(f"{stem}-*-of-{len(shards):05d}{suffix}")):
+        stem += ".new"
+    files: list[Path] = []
+    try:
+        for number, shard in enumerate(shards, 1):
+            files.append(directory / f"{stem}-{number:05d}-of-{len(shards):05d}{suffix}")
+            with atomic(files[-1]) as temporary:
+                _write_file(format, temporary, shard, metadata, sharded=True)
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
     return files
 
 

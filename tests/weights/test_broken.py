@@ -35,8 +35,7 @@ def small_file(directory, format):
 
 
 def old_pytorch_file(directory):
-    import torch
-
+    torch = pytest.importorskip("torch")
     state = {name: torch.from_numpy(array) for name, array in random_weights().items()}
     file = directory / "pytorch_model.bin"
     torch.save(state, file, _use_new_zipfile_serialization=False)
@@ -361,6 +360,7 @@ def test_find_says_what_is_there(tmp_path):
 
 
 def test_broken_tensorflow_checkpoint(tmp_path):
+    # Four variables saved by tf.compat.v1.train.Saver of TensorFlow 2.x, as in test_formats.
     source = CHECKPOINTS.parent.parent / "weights" / "data"
     names = ("bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001")
     for name in names:

@@ -99,8 +99,7 @@ def test_files_are_readable_by_others(tmp_path):
 
 def torch_state():
     """Every storage type, and tensors that share storages, are cut from them or are transposed."""
-    import torch
-
+    torch = pytest.importorskip("torch")
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(6, 5, generator=generator)
     state = {
@@ -122,8 +121,7 @@ def torch_state():
     ids=("zip", "protocol 4", "before torch 1.6"),
 )
 def test_pytorch_files_by_torch(tmp_path, options):
-    import torch
-
+    torch = pytest.importorskip("torch")
     state = torch_state()
     torch.save(state, tmp_path / "pytorch_model.bin", **options)
     actual = pytorch_bin.read(tmp_path / "pytorch_model.bin")
@@ -135,8 +133,7 @@ def test_pytorch_files_by_torch(tmp_path, options):
 
 
 def test_torch_reads_pytorch_files(tmp_path):
-    import torch
-
+    torch = pytest.importorskip("torch")
     tensors = {name: array for name, array in random_weights().items()}
     tensors |= {str(t): np.arange(4).astype(t) for t in (*FLOATS, np.int64, np.uint8, np.bool_)}
     tensors |= {"transposed": np.arange(6.0).reshape(2, 3).T, "scalar": np.array(1.5)}

@@ -41,7 +41,7 @@ def test_shards(tmp_path, format):
     assert_same(weights.read(tmp_path), tensors)
 
 
-def test_transformers_reads_shards(tmp_path):
+def test_hub_library_reads_shards(tmp_path):
     """The index and the shards are as Hugging Face's own reader expects them."""
     torch = pytest.importorskip("torch")
     from huggingface_hub import load_torch_model
@@ -101,7 +101,7 @@ def test_metadata(tmp_path):
 @pytest.mark.parametrize("old_size", (10**9, 300))
 @pytest.mark.parametrize("new_size", (10**9, 300))
 def test_stopped_at_any_step(tmp_path, monkeypatch, old_size, new_size):
-    """A save cut off before any rename or removal leaves the old weights or the new ones."""
+    """Dying before any rename or removal leaves the old weights or the new ones, whole."""
     old, new = random_weights(seed=0), random_weights(seed=1)
     steps, limit = 0, None
 
@@ -109,7 +109,7 @@ def test_stopped_at_any_step(tmp_path, monkeypatch, old_size, new_size):
         def step(*arguments, **options):
             nonlocal steps
             steps += 1
-            if steps == limit:
+            if limit and steps >= limit:  # nor does a dead process clear up
                 raise KeyboardInterrupt
             return function(*arguments, **options)
 
@@ -133,9 +133,9 @@ def test_stopped_at_any_step(tmp_path, monkeypatch, old_size, new_size):
         assert_same(tensors, new if is_new else old)
         outcomes.append(is_new)
         limit = None
-        weights.write(directory, new, max_shard_size=new_size)  # and the next save clears up
+        paths = weights.write(directory, new, max_shard_size=new_size)
         assert_same(weights.read(directory), new)
-        assert not list(directory.glob(".*"))
+        assert len(names(directory)) == len(paths) + (len(paths) > 1)  # nothing is left behind
         if finished:
             break
     assert not outcomes[0] and outcomes[-1] and outcomes == sorted(outcomes)
@@ -175,9 +175,10 @@ def test_killed_while_saving(tmp_path, size):
         assert_same(tensors, saves[turn])
 
 
+@pytest.mark.parametrize("size", ("5GB", "99KB"), ids=("whole", "shards"))
 @pytest.mark.parametrize("format", FORMATS)
-def test_full_disk_keeps_the_old_file(tmp_path, format):
-    """A file-size limit stands for the full disk."""
+def test_full_disk_keeps_the_old_file(tmp_path, format, size):
+    """A file-size limit stands for the full disk; nothing is left of the failed save."""
     old = random_weights()
     weights.write(tmp_path, old, format)
     code = (
@@ -185,12 +186,12 @@ def test_full_disk_keeps_the_old_file(tmp_path, format):
         "import numpy as np\n"
         "from keras_roformer import weights\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "tensors = {'a.weight': np.ones((500, 500), np.float32)}\n"
+        "tensors = {'a.weight': np.ones(9000, 'f'), 'b.weight': np.ones((500, 500), 'f')}\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "try: weights.write(sys.argv[2], tensors, sys.argv[3])\n"
+        "try: weights.write(sys.argv[2], tensors, sys.argv[3], max_shard_size=sys.argv[4])\n"
         "except OSError as error: print('OSError', error)\n"
     )
-    command = [sys.executable, "-c", code, str(ROOT), str(tmp_path), format]
+    command = [sys.executable, "-c", code, str(ROOT), str(tmp_path), format, size]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.stdout.startswith("OSError"), result.stderr
     assert names(tmp_path) == [weights.FORMATS[format]]
