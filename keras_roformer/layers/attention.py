@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_roformer.layers.base import Block
+from keras_roformer.layers.kernels import FUSES_DROPOUT, fused_attention
 from keras_roformer.layers.rotary import apply_rotary
 
 
@@ -99,14 +100,12 @@ class RoFormerAttention(Block):
                 key = _extend(cache[0], key, cache_index)
                 value = _extend(cache[1], value, cache_index)
 
-        needs_scores = (
-            return_attention_scores or head_mask is not None or (training and self.dropout > 0)
-        )
-        if needs_scores:
+        dropout = self.dropout if training else 0.0
+        if return_attention_scores or head_mask is not None or (dropout and not FUSES_DROPOUT):
             scores = self._probabilities(query, key, bias, head_mask, training)  # (B, N, L, S)
             y = ops.einsum("bnls,bsnh->blnh", scores, value)
         else:
-            y = ops.dot_product_attention(query, key, value, bias=bias)  # (B, L, N, H)
+            y = fused_attention(query, key, value, bias, dropout)  # (B, L, N, H)
         y = ops.reshape(y, (*ops.shape(x)[:2], self.num_heads * self.head_size))
         y = self.run(self.output_dense, y)  # (B, L, D)
 

@@ -21,9 +21,10 @@ def rotary_frequencies(head_size):
     for _ in range(2):
         mantissa, exponent = np.frexp(rest)
         part = np.ldexp(np.round(mantissa * 256) / 256, exponent)
-        parts.append(part.astype("float32"))
+        parts.append(part)
         rest = rest - part
-    return (*parts, rest.astype("float32"))
+    # Python's floats: compilers that trace `call` take them for constants.
+    return tuple(tuple(part.tolist()) for part in (*parts, rest))
 
 
 def rotary_angles(positions, frequencies):
@@ -39,7 +40,8 @@ def rotary_angles(positions, frequencies):
         pair's first component is negated, ready for `apply_rotary`.
     """
     positions = ops.cast(positions, "float32")[..., None]
-    turns = sum(_fraction(positions * part) for part in frequencies)
+    parts = (ops.convert_to_tensor(part, dtype="float32") for part in frequencies)
+    turns = sum(_fraction(positions * part) for part in parts)
     angles = _fraction(turns) * (2 * math.pi)  # (..., L, H/2)
     sin, cos = ops.sin(angles), ops.cos(angles)
     return _pair(-sin, sin), _pair(cos, cos)
