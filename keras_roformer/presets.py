@@ -21,9 +21,9 @@ _SMALL_FILES = ("*.json", "*.txt", "*.md")
 # Weight formats, the best first: one is enough.
 _WEIGHT_FILES = {
     "safetensors": "model*.safetensors",
-    "bin": "pytorch_model*.bin",
-    "h5": "tf_model*.h5",
-    "msgpack": "flax_model*.msgpack",
+    "pytorch": "pytorch_model*.bin",
+    "tensorflow": "tf_model*.h5",
+    "flax": "flax_model*.msgpack",
 }
 
 
@@ -68,8 +68,8 @@ def resolve(
         name_or_path: an existing directory, else the name of a preset in the box, else a hub id
             ("owner/name"), whose files are downloaded into the hub's cache.
         subfolder: folder in there that has the files.
-        weights: for the hub, weight formats to choose from, the best first (of "safetensors",
-            "bin", "h5", "msgpack"); () downloads none, which is enough for a config or tokenizer.
+        weights: for the hub, weight formats to choose from, the best first, of "safetensors",
+            "pytorch", "tensorflow", "flax"; () downloads none, all that a config needs.
         revision, cache_dir, local_files_only, token, force_download: as in huggingface_hub.
 
     Returns:

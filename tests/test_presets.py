@@ -115,7 +115,7 @@ def test_hub_downloads_one_weight_format(box, hub):
     assert options == dict(revision="main", cache_dir=None, token="t", force_download=False)
     assert "pytorch_model*.bin" in patterns and "tf_model*.h5" not in patterns
 
-    presets.resolve("someone/roformer", weights=("h5", "safetensors"))
+    presets.resolve("someone/roformer", weights=("tensorflow", "safetensors"))
     assert "tf_model*.h5" in hub.asked[-1][2]
     presets.resolve("someone/roformer", weights=())
     assert not any("model" in pattern for pattern in hub.asked[-1][2])
