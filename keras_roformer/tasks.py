@@ -14,6 +14,7 @@ from keras_roformer.layers import (
     Block,
     RoFormer,
     RoFormerClassificationHead,
+    RoFormerEncoderLayer,
     RoFormerLMHead,
     RoFormerSummaryHead,
     RoFormerTokenHead,
@@ -200,34 +201,47 @@ TASKS = {
 }
 
 
-def build_backbone(config, add_pooler=False, **kwargs):
-    """The `RoFormer` layer that a config describes; `kwargs` go to the layer."""
-    pruned = {int(i): heads for i, heads in (getattr(config, "pruned_heads", None) or {}).items()}
-    num_heads = config.num_attention_heads
-    if pruned:
-        num_heads = [
-            config.num_attention_heads - len(pruned.get(i, ()))
-            for i in range(config.num_hidden_layers)
-        ]
-    return RoFormer(
-        vocab_size=config.vocab_size,
-        num_layers=config.num_hidden_layers,
+def _encoder_arguments(config):
+    """What `RoFormer`, `RoFormerEncoder` and `RoFormerEncoderLayer` all take from a config."""
+    return dict(
         hidden_size=config.hidden_size,
-        num_heads=num_heads,
         intermediate_size=config.intermediate_size,
-        embedding_size=config.embedding_size,
         head_size=config.hidden_size // config.num_attention_heads,
-        type_vocab_size=config.type_vocab_size,
-        pad_token_id=config.pad_token_id,
         hidden_act=config.hidden_act,
         dropout=config.hidden_dropout_prob,
         attention_dropout=config.attention_probs_dropout_prob,
         rotary_value=config.rotary_value,
         add_cross_attention=config.add_cross_attention,
-        causal=config.is_decoder,
-        add_pooler=add_pooler,
         layer_norm_eps=config.layer_norm_eps,
         initializer_range=config.initializer_range,
+    )
+
+
+def build_encoder_layer(config, **kwargs):
+    """One `RoFormerEncoderLayer` as a config describes it; `kwargs` go to the layer."""
+    return RoFormerEncoderLayer(
+        num_heads=config.num_attention_heads, **_encoder_arguments(config), **kwargs
+    )
+
+
+def build_backbone(config, add_pooler=False, **kwargs):
+    """The `RoFormer` layer that a config describes; `kwargs` go to the layer."""
+    num_heads = config.num_attention_heads
+    if config.pruned_heads:
+        num_heads = [
+            config.num_attention_heads - len(config.pruned_heads.get(i, ()))
+            for i in range(config.num_hidden_layers)
+        ]
+    return RoFormer(
+        vocab_size=config.vocab_size,
+        num_layers=config.num_hidden_layers,
+        num_heads=num_heads,
+        embedding_size=config.embedding_size,
+        type_vocab_size=config.type_vocab_size,
+        pad_token_id=config.pad_token_id,
+        causal=config.is_decoder,
+        add_pooler=add_pooler,
+        **_encoder_arguments(config),
         **kwargs,
     )
 

@@ -58,6 +58,9 @@ class PreTrained:
     family = ""
     call_name = "__call__"
     add_pooler = False
+    save_format = "pytorch"
+    saves_safetensors = False
+    saves_positions = True  # whether transformers keeps the table of positions among the weights
 
     def __init_subclass__(cls, task=None, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -224,14 +227,9 @@ class PreTrained:
             config.update(kwargs)
         config.name_or_path = str(pretrained_model_name_or_path)
 
-        chosen = {"bin": from_pt, "h5": from_tf, "msgpack": from_flax}
-        formats = [name for name, flag in chosen.items() if flag]
-        if from_pt and use_safetensors is not False and _has_safetensors(directory):
-            formats = ["safetensors"]  # also written by torch
-        if use_safetensors:
-            formats = ["safetensors"]
-        tensors = checkpoint.read(directory, format=formats[0] if formats else None)
-
+        tensors = checkpoint.read(
+            directory, _format(directory, from_pt, from_tf, from_flax, use_safetensors)
+        )
         model = cls(config, *args, **model_kwargs)
         report = transfer.load(
             model.network,
@@ -251,24 +249,47 @@ class PreTrained:
     def _after_loading(self, tensors):
         """Called once the weights are assigned."""
 
-    def save_pretrained(self, save_directory, max_shard_size="5GB", **kwargs):
-        """Write config.json and model.safetensors (in shards above `max_shard_size`).
+    def save_pretrained(
+        self, save_directory, max_shard_size="5GB", safe_serialization=None, **kwargs
+    ):
+        """Write config.json and the weights, as transformers does for this family.
 
         Args:
             save_directory: made if it is not there.
-            max_shard_size: bytes, or a string such as "200MB".
+            max_shard_size: bytes, or a string such as "200MB"; larger files are split in shards.
+            safe_serialization: True writes model.safetensors, False the family's own format; the
+                default is what the family's transformers class writes and loads.
+            kwargs: `push_to_hub=True` with `repo_id` and so on uploads the directory afterwards.
+
+        Raises:
+            ValueError: the directory is a file, or an argument is unknown.
         """
+        upload = kwargs.pop("push_to_hub", False)
+        if kwargs and not upload:
+            raise ValueError(
+                f"{type(self).__name__}.save_pretrained got the unknown argument(s) "
+                f"{', '.join(sorted(kwargs))}"
+            )
         directory = pathlib.Path(save_directory)
         config = copy.deepcopy(self.config)
         config.architectures = [type(self).__name__.removeprefix(self.family)]
+        safe = self.saves_safetensors if safe_serialization is None else safe_serialization
         config.save_pretrained(directory)
         checkpoint.write(
-            directory, self._canonical(), format="safetensors", max_shard_size=max_shard_size
+            directory,
+            self._canonical(),
+            format="safetensors" if safe else self.save_format,
+            max_shard_size=max_shard_size,
+            kinds=names.kinds(self.network),
         )
+        if upload:
+            self.push_to_hub(kwargs.pop("repo_id", directory.name), **kwargs)
 
     def _canonical(self):
         """The weights as a canonical checkpoint, named as transformers names this class's."""
         tensors = transfer.read(self.network)
+        if self.saves_positions:
+            tensors |= transfer.computed(self.config)
         return names.without_prefix(tensors) if self.task == "model" else tensors
 
     def push_to_hub(self, repo_id, commit_message=None, private=None, token=None, **kwargs):
@@ -349,8 +370,19 @@ def _documented_call(cls):
     return call
 
 
-def _has_safetensors(directory):
-    return any(pathlib.Path(directory).glob("model*.safetensors*"))
+def _format(directory, from_pt, from_tf, from_flax, use_safetensors):
+    """The file format that the documented flags ask for; None for the first that is there."""
+    if use_safetensors:
+        return "safetensors"
+    if from_tf:
+        return "tensorflow"
+    if from_flax:
+        return "flax"
+    # torch also writes safetensors, and those come first, as in transformers.
+    has_safetensors = any(pathlib.Path(directory).glob("model*.safetensors*"))
+    if (from_pt and not has_safetensors) or use_safetensors is False:
+        return "pytorch"
+    return None
 
 
 def _log(report, class_name, source):

@@ -8,6 +8,7 @@ import keras
 
 from keras_roformer import outputs
 from keras_roformer.facades.base import FLAGS, PreTrained
+from keras_roformer.generation import GenerationMixin
 from keras_roformer.weights import names
 
 STATIC = ("use_cache", "output_attentions", "output_hidden_states", "training")
@@ -28,6 +29,8 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
     """
 
     family = "Flax"
+    save_format = "flax"
+    saves_positions = False
     output_names = {"causal_lm": "FlaxCausalLMOutputWithCrossAttentions"}
 
     @staticmethod
@@ -154,6 +157,40 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         weights = {id(variable) for _, variable in self._paths()}
         return [v for v in self.network.variables if id(v) not in weights]
 
+    # As a flax.linen module
+
+    @functools.cached_property
+    def module(self):
+        """The model as a `flax.linen.Module` with `init` and `apply`; needs flax.
+
+        Its call takes the documented inputs and flags, and `deterministic` (False turns dropout on,
+        with `rngs={"dropout": key}`).
+        """
+        try:
+            from flax import linen
+        except ImportError:
+            raise ImportError(
+                f"{type(self).__name__}.module needs flax; install it with: pip install flax"
+            ) from None
+        model = self
+
+        class Module(linen.Module):
+            @linen.compact
+            def __call__(self, *args, deterministic=True, **kwargs):
+                # Each branch of the tree is one linen parameter, which may be a tree itself.
+                branches = {path[0] for path, _ in model._paths()}
+                params = {
+                    name: self.param(name, lambda rng, name=name: model.init_weights(rng)[name])
+                    for name in sorted(branches)
+                }
+                rng = None if deterministic else self.make_rng("dropout")
+                return model(
+                    *args, params=params, dropout_rng=rng, train=not deterministic, **kwargs
+                )
+
+        Module.__name__ = Module.__qualname__ = f"{type(self).__name__}Module"
+        return Module()
+
     # Loading and saving
 
     @classmethod
@@ -240,7 +277,7 @@ class FlaxRoFormerForMaskedLM(FlaxRoFormerPreTrainedModel, task="masked_lm"):
     """Masked language modelling, Flax."""
 
 
-class FlaxRoFormerForCausalLM(FlaxRoFormerPreTrainedModel, task="causal_lm"):
+class FlaxRoFormerForCausalLM(GenerationMixin, FlaxRoFormerPreTrainedModel, task="causal_lm"):
     """Causal language modelling, Flax; set `is_decoder=True` in its config (not documented)."""
 
 

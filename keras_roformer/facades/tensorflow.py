@@ -9,8 +9,9 @@ from keras import ops
 from keras_roformer import outputs
 from keras_roformer.config import RoFormerConfig
 from keras_roformer.facades.base import FLAGS, INPUTS, PreTrained
-from keras_roformer.layers import RoFormerEncoderLayer
-from keras_roformer.tasks import TASKS, reduce_loss
+from keras_roformer.generation import GenerationMixin
+from keras_roformer.layers.rotary import rotation_from_table
+from keras_roformer.tasks import TASKS, build_encoder_layer, reduce_loss
 
 outputs.register_keras()
 
@@ -24,6 +25,7 @@ class TFRoFormerPreTrainedModel(PreTrained, keras.Model):
     """
 
     family = "TF"
+    save_format = "tensorflow"
     call_name = "call"
     output_names = {
         "model": "TFBaseModelOutputWithPooling",
@@ -131,7 +133,7 @@ class TFRoFormerForMaskedLM(TFRoFormerPreTrainedModel, task="masked_lm"):
 
 
 @_registered
-class TFRoFormerForCausalLM(TFRoFormerPreTrainedModel, task="causal_lm"):
+class TFRoFormerForCausalLM(GenerationMixin, TFRoFormerPreTrainedModel, task="causal_lm"):
     """Causal language modelling, TensorFlow; set `is_decoder=True` in its config."""
 
 
@@ -157,4 +159,51 @@ class TFRoFormerForQuestionAnswering(TFRoFormerPreTrainedModel, task="question_a
     """Extractive question answering, TensorFlow."""
 
 
-TFRoFormerLayer = RoFormerEncoderLayer
+@_registered
+class TFRoFormerLayer(keras.layers.Layer):
+    """One encoder layer as a Keras layer (documented class: TFRoFormerLayer).
+
+    Args:
+        config: `RoFormerConfig`.
+
+    Call arguments:
+        hidden_states: (B, L, D) tensor.
+        attention_mask: additive (B, 1, 1, L) or (B, 1, L, L) mask, or None.
+        sinusoidal_pos: (1, 1, L, H) table, the sines of the H / 2 frequencies and then the cosines,
+            or None for no rotation.
+        head_mask: factors of the heads' probabilities, (N,) or broadcastable to the scores.
+        output_attentions: give the probabilities too.
+
+    Returns:
+        tuple of the (B, L, D) output and, if asked for, the (B, N, L, L) probabilities.
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.config = RoFormerConfig.from_dict(config) if isinstance(config, dict) else config
+        self.layer = build_encoder_layer(self.config, dtype=self.dtype_policy, name="layer")
+        self.layer.build()
+        self.built = True
+
+    def call(
+        self,
+        hidden_states,
+        attention_mask=None,
+        sinusoidal_pos=None,
+        head_mask=None,
+        output_attentions=False,
+        training=False,
+    ):
+        rotation = None if sinusoidal_pos is None else rotation_from_table(sinusoidal_pos[0, 0])
+        y = self.layer(
+            hidden_states,
+            bias=attention_mask,
+            rotation=rotation,
+            head_mask=head_mask,
+            return_attention_scores=output_attentions,
+            training=training,
+        )
+        return (y[0], y[1]["attentions"]) if output_attentions else (y,)
+
+    def get_config(self):
+        return {**super().get_config(), "config": self.config.to_dict()}

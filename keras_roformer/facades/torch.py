@@ -7,6 +7,7 @@ import torch
 
 from keras_roformer import outputs
 from keras_roformer.facades.base import CONTEXT, FLAGS, INPUTS, PreTrained
+from keras_roformer.generation import GenerationMixin
 from keras_roformer.tasks import TASKS
 from keras_roformer.weights import names
 
@@ -22,6 +23,7 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
     """
 
     call_name = "forward"
+    saves_safetensors = True
     supports_gradient_checkpointing = True
     output_names = {
         "model": "BaseModelOutputWithPastAndCrossAttentions",
@@ -254,7 +256,7 @@ class RoFormerForMaskedLM(RoFormerPreTrainedModel, task="masked_lm"):
     """Masked language modelling, torch."""
 
 
-class RoFormerForCausalLM(RoFormerPreTrainedModel, task="causal_lm"):
+class RoFormerForCausalLM(GenerationMixin, RoFormerPreTrainedModel, task="causal_lm"):
     """Causal language modelling, torch; set `is_decoder=True` in its config."""
 
 

@@ -57,6 +57,12 @@ def _pair(first, second):
     return ops.reshape(paired, (*ops.shape(first)[:-1], 2 * first.shape[-1]))
 
 
+def rotation_from_table(table):
+    """The rotation of a reference table (L, H) with the H/2 sines first and then the cosines."""
+    sin, cos = ops.split(table, 2, axis=-1)
+    return _pair(-sin, sin), _pair(cos, cos)
+
+
 def apply_rotary(x, rotation):
     """Rotate the pairs (0, 1), (2, 3), … of every head by the angles of its position.
 

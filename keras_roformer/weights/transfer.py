@@ -125,3 +125,13 @@ def read(network) -> dict[str, np.ndarray]:
         array = np.asarray(ops.convert_to_numpy(weight.variable))
         tensors[weight.name] = np.ascontiguousarray(array.T if weight.transposed else array)
     return tensors
+
+
+def computed(config) -> dict[str, np.ndarray]:
+    """What transformers keeps among the weights although the config says it: the table of sines
+    (first half) and cosines of every documented position."""
+    size = config.hidden_size // config.num_attention_heads
+    frequencies = 10000.0 ** (-np.arange(0, size, 2) / size)
+    angles = np.arange(config.max_position_embeddings)[:, None] * frequencies
+    table = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    return {"roformer.encoder.embed_positions.weight": table.astype("float32")}
