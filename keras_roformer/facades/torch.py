@@ -127,6 +127,11 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
                 target.copy_(state_dict[name])
         return torch.nn.modules.module._IncompatibleKeys(missing, unexpected)
 
+    @property
+    def base_model(self):
+        """The model without its head."""
+        return self if self.task == "model" else self.roformer
+
     # Device and dtype
 
     @property

@@ -1,0 +1,158 @@
+"""The Flax classes as JAX users use them: transforms, training, dtypes, parameter trees."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.tolerances import FLOAT32
+
+if keras.config.backend() != "jax":
+    pytest.skip("the Flax classes run on JAX", allow_module_level=True)
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import keras_roformer as kr
+
+CONFIG = dict(
+    vocab_size=50,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=48,
+    embedding_size=12,
+    num_labels=3,
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**CONFIG))
+
+
+@pytest.fixture(scope="module")
+def ids():
+    return np.random.default_rng(0).integers(1, 50, (8, 7))
+
+
+def test_params_have_transformers_names(model):
+    assert set(model.params) == {"roformer", "classifier"}
+    query = model.params["roformer"]["encoder"]["layer"]["0"]["attention"]["self"]["query"]
+    assert query["kernel"].shape == (32, 32)
+    assert model.params["roformer"]["embeddings"]["word_embeddings"]["embedding"].shape == (50, 12)
+    assert set(model.params["classifier"]) == {"dense", "out_proj"}
+
+
+def test_params_in_the_call_count(model, ids):
+    doubled = jax.tree.map(lambda x: 2 * x, model.params)
+    assert np.abs(model(ids, params=doubled).logits - model(ids).logits).max() > 1e-3
+    fresh = kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**CONFIG), seed=1)
+    np.testing.assert_allclose(fresh(ids, params=model.params).logits, model(ids).logits, **FLOAT32)
+
+
+def test_wrong_params_are_an_error(model, ids):
+    with pytest.raises(ValueError, match="missing .*classifier/dense/bias.*unknown.*'x'"):
+        model(ids, params={"x": jnp.ones(1)})
+
+
+def test_vmap_pmap_and_sharding(model, ids):
+    wanted = model(ids).logits
+    each = jax.vmap(lambda row: model(row[None]).logits[0])(jnp.array(ids))
+    np.testing.assert_allclose(each, wanted, **FLOAT32)
+    assert len(jax.devices()) == 8  # tests/conftest.py asks for virtual devices
+    on_devices = jax.pmap(lambda p, x: model(x, params=p).logits, in_axes=(None, 0))
+    np.testing.assert_allclose(
+        on_devices(model.params, ids.reshape(8, 1, 7))[:, 0], wanted, **FLOAT32
+    )
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("batch",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
+    logits = model(jax.device_put(ids, sharding)).logits
+    assert len(logits.sharding.device_set) == 8
+    np.testing.assert_allclose(logits, wanted, **FLOAT32)
+
+
+def test_optax_training_lowers_the_loss(model, ids):
+    labels = np.arange(8) % 3
+
+    def loss(params, key):
+        logits = model(ids, params=params, dropout_rng=key, train=True).logits
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    optimizer = optax.adam(1e-2)
+
+    @jax.jit
+    def step(params, state, key):
+        value, gradient = jax.value_and_grad(loss)(params, key)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(params, updates), state, value
+
+    params, state = model.params, optimizer.init(model.params)
+    losses = []
+    for i in range(15):
+        params, state, value = step(params, state, jax.random.PRNGKey(i))
+        losses.append(float(value))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_dropout_follows_its_key(model, ids):
+    def logits(seed):
+        return model(ids, dropout_rng=jax.random.PRNGKey(seed), train=True).logits
+
+    np.testing.assert_array_equal(logits(0), logits(0))
+    assert np.abs(logits(0) - logits(1)).max() > 1e-4
+    new_style = model(ids, dropout_rng=jax.random.key(0), train=True).logits
+    np.testing.assert_array_equal(new_style, logits(0))
+    with pytest.raises(ValueError, match="train=True needs dropout_rng"):
+        model(ids, train=True)
+
+
+def test_bfloat16_computes_in_it_and_keeps_float32_params(model, ids):
+    rough = kr.FlaxRoFormerForSequenceClassification(
+        kr.RoFormerConfig(**CONFIG), dtype=jnp.bfloat16
+    )
+    logits = rough(ids, params=model.params).logits
+    assert logits.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(rough.params)} == {jnp.dtype("float32")}
+    np.testing.assert_allclose(logits.astype("float32"), model(ids).logits, atol=0.02)
+
+
+def test_parameter_casts(model):
+    half = model.to_bf16(model.params)
+    assert {leaf.dtype for leaf in jax.tree.leaves(half)} == {jnp.dtype("bfloat16")}
+    mask = jax.tree.map(lambda leaf: leaf.ndim > 1, model.params)
+    some = model.to_fp16(model.params, mask)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(some)} == {"float16", "float32"}
+    back = model.to_fp32(half)
+    assert {leaf.dtype for leaf in jax.tree.leaves(back)} == {jnp.dtype("float32")}
+
+
+def test_without_own_params(tmp_path, model, ids):
+    bare = kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**CONFIG), _do_init=False)
+    with pytest.raises(AttributeError, match="_do_init=False"):
+        _ = bare.params
+    np.testing.assert_allclose(bare(ids, params=model.params).logits, model(ids).logits, **FLOAT32)
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "flax_model.msgpack").is_file()
+    loaded, params = kr.FlaxRoFormerForSequenceClassification.from_pretrained(
+        tmp_path, _do_init=False
+    )
+    np.testing.assert_array_equal(loaded(ids, params=params).logits, model(ids).logits)
+
+
+def test_as_a_linen_module(model, ids):
+    module = model.module
+    fresh = module.init({"params": jax.random.PRNGKey(0)}, ids)["params"]
+    assert jax.tree.structure(fresh) == jax.tree.structure(model.params)
+    variables = {"params": model.params}
+    np.testing.assert_array_equal(module.apply(variables, ids).logits, model(ids).logits)
+    key = jax.random.PRNGKey(1)
+    dropped = module.apply(variables, ids, deterministic=False, rngs={"dropout": key}).logits
+    assert np.abs(dropped - model(ids).logits).max() > 1e-4
+
+
+def test_output_is_a_pytree(model, ids):
+    output = jax.jit(lambda params: model(ids, params=params, output_attentions=True))(model.params)
+    assert type(output).__name__ == "FlaxSequenceClassifierOutput"
+    assert len(output.attentions) == 2
+    assert len(jax.tree.leaves(output)) == 3

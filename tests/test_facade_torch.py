@@ -1,0 +1,228 @@
+"""The torch classes as torch users use them: module, dtypes, copies, compile, export, Trainer."""
+
+import copy
+import io
+import pickle
+
+import keras
+import numpy as np
+import pytest
+
+from tests.tolerances import BFLOAT16, FLOAT32
+
+if keras.config.backend() != "torch":
+    pytest.skip("the torch classes run on torch", allow_module_level=True)
+
+import torch
+
+import keras_roformer as kr
+
+CONFIG = dict(
+    vocab_size=50,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=48,
+    embedding_size=12,
+    num_labels=3,
+)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = kr.RoFormerForMaskedLM(kr.RoFormerConfig(**CONFIG))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.2)
+    return model.eval()
+
+
+@pytest.fixture
+def ids():
+    return torch.tensor(np.random.default_rng(0).integers(1, 50, (2, 7)))
+
+
+def close(a, b, tolerance=FLOAT32):
+    np.testing.assert_allclose(a.detach().float(), b.detach().float(), **tolerance)
+
+
+def test_names_and_layout_are_transformers(model):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.RoFormerConfig(**CONFIG)
+    reference = transformers.RoFormerForMaskedLM(config)
+    wanted = {n: tuple(t.shape) for n, t in reference.state_dict().items() if "positions" not in n}
+    assert {n: tuple(t.shape) for n, t in model.state_dict().items()} == wanted
+    named = {n for n, _ in reference.named_parameters() if "positions" not in n}
+    assert {n for n, _ in model.named_parameters()} == named
+    reference.load_state_dict(model.state_dict(), strict=False)
+    batch = torch.tensor([[3, 4, 5, 6]])
+    close(reference.eval()(batch).logits, model(batch).logits)
+
+
+def test_state_dict_shares_memory_and_loads_back(model, ids):
+    wanted = model(ids).logits
+    saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for tensor in model.state_dict().values():
+        tensor.mul_(1.5)
+    assert (model(ids).logits - wanted).abs().max() > 1e-3
+    keys = model.load_state_dict(saved)
+    assert keys.missing_keys == [] and keys.unexpected_keys == []
+    close(model(ids).logits, wanted)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_state_dict_that_does_not_fit(model, strict):
+    state = model.state_dict()
+    del state["cls.predictions.bias"]
+    state["stranger"] = torch.zeros(1)
+    if strict:
+        with pytest.raises(RuntimeError, match="missing: cls.predictions.bias; unexpected: strang"):
+            model.load_state_dict(state)
+    else:
+        keys = model.load_state_dict(state, strict=False)
+        assert keys.missing_keys == ["cls.predictions.bias"]
+        assert keys.unexpected_keys == ["stranger"]
+    with pytest.raises(RuntimeError, match=r"has shape \(1,\), needs \(50,\)"):
+        model.load_state_dict({"cls.predictions.bias": torch.zeros(1)}, strict=False)
+
+
+def test_modes_decide_dropout(model, ids):
+    assert kr.RoFormerModel(model.config).training  # as a constructor's result
+    close(model(ids).logits, model(ids).logits)
+    model.train()
+    assert (model(ids).logits - model(ids).logits).abs().max() > 1e-4
+
+
+def test_training_step_changes_every_parameter_and_lowers_the_loss(model, ids):
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    types = torch.ones_like(ids)
+    types[:, :3] = 0
+    losses = []
+    for _ in range(5):
+        loss = model(ids, token_type_ids=types, labels=ids).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert [n for n, p in model.named_parameters() if torch.equal(p, before[n])] == []
+
+
+@pytest.mark.parametrize(
+    "way", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"]
+)
+def test_copies_are_equal_and_apart(model, ids, way):
+    wanted = model(ids).logits
+    twin = way(model)
+    assert type(twin) is type(model) and not twin.training
+    close(twin(ids).logits, wanted)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    close(model(ids).logits, wanted)
+
+
+def test_torch_save_of_the_state(model, ids):
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    buffer.seek(0)
+    twin = kr.RoFormerForMaskedLM(model.config).eval()
+    twin.load_state_dict(torch.load(buffer, weights_only=True))
+    close(twin(ids).logits, model(ids).logits)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+def test_dtypes(model, ids, tmp_path, dtype):
+    wanted = model(ids).logits
+    dtype = getattr(torch, dtype)
+    model.save_pretrained(tmp_path)
+    for rough in (
+        copy.deepcopy(model).to(dtype),
+        kr.RoFormerForMaskedLM.from_pretrained(tmp_path, dtype=dtype),
+        kr.RoFormerForMaskedLM.from_pretrained(tmp_path, torch_dtype=str(dtype).split(".")[1]),
+    ):
+        assert rough.dtype == dtype
+        logits = rough(ids).logits
+        assert logits.dtype == dtype
+        close(logits, wanted, FLOAT32 if dtype == torch.float64 else BFLOAT16)
+
+
+def test_compile_without_graph_breaks(model, ids):
+    compiled = torch.compile(model, fullgraph=True)
+    close(compiled(ids).logits, model(ids).logits)
+
+
+def test_export_with_dynamic_shapes(model, ids):
+    batch, length = torch.export.Dim("batch", min=1, max=64), torch.export.Dim("length", min=2)
+    program = torch.export.export(
+        model, (), {"input_ids": ids}, dynamic_shapes={"input_ids": {0: batch, 1: length}}
+    )
+    other = torch.tensor(np.random.default_rng(1).integers(1, 50, (3, 11)))
+    close(program.module()(input_ids=other).logits, model(other).logits)
+
+
+def test_gradient_checkpointing_keeps_the_gradients(model, ids):
+    def gradients():
+        model.zero_grad()
+        model(ids, labels=ids).loss.backward()
+        return {n: p.grad.clone() for n, p in model.named_parameters()}
+
+    for part in model.network._flatten_layers():
+        if isinstance(part, keras.layers.Dropout):
+            part.rate = 0.0
+        if hasattr(part, "attention_dropout") or hasattr(part, "num_heads"):
+            part.dropout = 0.0
+    model.train()
+    plain = gradients()
+    model.gradient_checkpointing_enable()
+    for name, gradient in gradients().items():
+        close(gradient, plain[name])
+
+
+def test_input_embeddings_are_the_parameters(model, ids):
+    embedding = model.get_input_embeddings()
+    assert (
+        embedding.weight.data_ptr() == model.roformer.embeddings.word_embeddings.weight.data_ptr()
+    )
+    vectors = embedding(ids)
+    close(model(inputs_embeds=vectors).logits, model(ids).logits)
+
+
+def test_backbone_is_a_model_of_its_own(model, ids):
+    states = model.roformer(ids).last_hidden_state
+    close(states, model(ids, output_hidden_states=True).hidden_states[-1])
+    assert model.base_model is model.roformer
+
+
+def test_resize_keeps_parameters_in_the_optimizer_walk(model, ids):
+    wanted = model(ids).logits
+    model.resize_token_embeddings(60)
+    assert model.config.vocab_size == 60
+    logits = model(ids).logits
+    close(logits[..., :50], wanted)
+    sizes = {n: p.shape[0] for n, p in model.named_parameters() if p.shape[0] in (50, 60)}
+    assert set(sizes.values()) == {60} and len(sizes) == 2
+    model.resize_token_embeddings(pad_to_multiple_of=64)
+    assert model(ids).logits.shape[-1] == 64
+
+
+def test_pruned_heads_equal_masked_heads(model, ids, tmp_path):
+    mask = torch.ones(2, 4)
+    mask[0, 1] = mask[1, 2] = mask[1, 3] = 0
+    wanted = model(ids, head_mask=mask).logits
+    model.prune_heads({0: [1], 1: [2]})
+    model.prune_heads({1: [3]})
+    close(model(ids).logits, wanted)
+    model.save_pretrained(tmp_path)
+    again = kr.RoFormerForMaskedLM.from_pretrained(tmp_path)
+    assert again.config.pruned_heads == {0: [1], 1: [2, 3]}
+    close(again(ids).logits, wanted)
+
+
+def test_device_map_over_several_devices_is_an_error(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="spreads the model"):
+        kr.RoFormerForMaskedLM.from_pretrained(tmp_path, device_map={"a": "cpu", "b": "meta"})
+    assert kr.RoFormerForMaskedLM.from_pretrained(tmp_path, device_map="cpu").device.type == "cpu"
