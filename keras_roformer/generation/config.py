@@ -1,0 +1,140 @@
+"""The parameters of `generate`."""
+
+import dataclasses
+import logging
+
+import numpy as np
+from keras import ops
+
+logger = logging.getLogger("keras_roformer")
+
+
+@dataclasses.dataclass
+class GenerationConfig:
+    """Parameters of `generate`, with transformers' names and defaults.
+
+    Attributes:
+        max_length: length of prompt and continuation together; where neither this nor
+            `max_new_tokens` is given, 20 new tokens, but not beyond `max_position_embeddings`.
+        max_new_tokens: length of the continuation; goes before `max_length`.
+        min_length, min_new_tokens: the lengths before which no end of sequence is allowed.
+        do_sample: draw tokens at random, else take the most probable.
+        num_beams: beams of beam search; 1 is no beam search.
+        early_stopping: beam search ends when there are `num_beams` finished beams (True), when
+            better ones are unlikely (False), or when there can be none ("never").
+        length_penalty: power of the length that divides a beam's score.
+        num_return_sequences: continuations per prompt.
+        temperature: divides the logits before sampling.
+        top_k: sample from that many most probable tokens only; 0 or None for all.
+        top_p: sample from the fewest tokens whose probabilities sum up to it only.
+        repetition_penalty: divides the (positive) logits of tokens that occurred.
+        no_repeat_ngram_size: no n-gram of that size comes twice; 0 is off.
+        use_cache: keep keys and values; else read the whole sequence anew for each token.
+        pad_token_id, bos_token_id, eos_token_id: padding after the end, start of an empty prompt,
+            end of a sequence (an int or a list).
+        return_dict_in_generate: return an output object, not the sequences alone.
+        output_scores, output_logits: keep the scores (processed) and logits of each step in it.
+    """
+
+    max_length: int = 20
+    max_new_tokens: int | None = None
+    min_length: int = 0
+    min_new_tokens: int | None = None
+    do_sample: bool = False
+    num_beams: int = 1
+    early_stopping: bool | str = False
+    length_penalty: float = 1.0
+    num_return_sequences: int = 1
+    temperature: float = 1.0
+    top_k: int | None = 50
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    use_cache: bool = True
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    return_dict_in_generate: bool = False
+    output_scores: bool = False
+    output_logits: bool = False
+
+    @classmethod
+    def from_model_config(cls, config):
+        """The parameters that a `RoFormerConfig` has, else the defaults."""
+        values = {name: getattr(config, name, None) for name in cls.field_names()}
+        return cls(**{name: value for name, value in values.items() if value is not None})
+
+    @classmethod
+    def field_names(cls):
+        return [field.name for field in dataclasses.fields(cls)]
+
+    def with_changes(self, changes):
+        """A copy with other values.
+
+        Args:
+            changes: mapping, or a configuration object (ours, or transformers' `GenerationConfig`).
+
+        Raises:
+            TypeError: it has a parameter that is not known here.
+        """
+        if isinstance(changes, GenerationConfig):
+            default = GenerationConfig()
+            changes = {k: v for k, v in vars(changes).items() if v != getattr(default, k)}
+        elif hasattr(changes, "to_diff_dict"):
+            changes = changes.to_diff_dict()
+            changes.pop("transformers_version", None)
+        changes = {k: v for k, v in changes.items() if not k.startswith("_")}
+        unknown = sorted(set(changes) - set(self.field_names()))
+        if unknown:
+            raise TypeError(
+                f"generate has no argument {', '.join(map(repr, unknown))}; its parameters are "
+                f"{', '.join(self.field_names())}"
+            )
+        return dataclasses.replace(self, **changes)
+
+    def eos_token_ids(self):
+        """The tokens that end a sequence, as a list."""
+        if self.eos_token_id is None:
+            return []
+        return [int(token) for token in np.ravel(to_numpy(self.eos_token_id))]
+
+    def check(self):
+        """Raise a ValueError if a value makes no sense, warn of one without effect."""
+        for name in ("num_beams", "num_return_sequences"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("temperature", "repetition_penalty"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
+        _require(self.top_k is None or self.top_k >= 0, "top_k", self.top_k, "at least 0")
+        _require(0 <= self.top_p <= 1, "top_p", self.top_p, "between 0 and 1")
+        _require(
+            self.no_repeat_ngram_size is None or self.no_repeat_ngram_size >= 0,
+            "no_repeat_ngram_size",
+            self.no_repeat_ngram_size,
+            "at least 0",
+        )
+        _require(
+            self.early_stopping in (True, False, "never"),
+            "early_stopping",
+            self.early_stopping,
+            "True, False or 'never'",
+        )
+        beams, sequences = self.num_beams, self.num_return_sequences
+        if beams == 1 and not self.do_sample:
+            _require(
+                sequences == 1, "num_return_sequences", sequences, "1 without beams or do_sample"
+            )
+        if beams > 1:
+            wanted = f"at most num_beams ({beams})"
+            _require(sequences <= beams, "num_return_sequences", sequences, wanted)
+        if not self.do_sample and (self.temperature, self.top_p) != (1.0, 1.0):
+            logger.warning("temperature and top_p have no effect without do_sample=True")
+
+
+def _require(condition, name, value, wanted):
+    if not condition:
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+
+
+def to_numpy(value):
+    """A tensor, number or list as an array."""
+    return ops.convert_to_numpy(value) if hasattr(value, "shape") else np.asarray(value)

@@ -1,0 +1,250 @@
+"""The network, one token at a time.
+
+A prompt is read once (`_prefill`), then the network sees one token at a time and a cache of the
+keys and values of the earlier ones (`_step`). These two functions are compiled on JAX and
+TensorFlow, where every shape costs a compilation: prompts and caches are padded to a few lengths.
+"""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_roformer.generation.config import to_numpy
+from keras_roformer.generation.processors import NO_TOKEN
+
+
+def _prefill(network, cache_length, inputs):
+    """Read prompts; gives the logits at `logits_positions`, (B, V), and the cache.
+
+    The cache is padded to `cache_length` tokens; None makes no cache.
+    """
+    outputs = network(**inputs, use_cache=cache_length is not None, training=False)
+    logits = ops.cast(outputs["logits"][:, 0], "float32")
+    cache = outputs.get("past_key_values")
+    for layer in cache or ():
+        layer["cache"] = tuple(
+            ops.pad(x, ((0, 0), (0, cache_length - x.shape[1]), (0, 0), (0, 0)))
+            if cache_length > x.shape[1]
+            else x
+            for x in layer["cache"]
+        )
+    return logits, cache
+
+
+def _step(network, cache, rows, inputs):
+    """Read one more token per row; gives the (B, V) logits and the cache with the token in it.
+
+    `rows`, (B,), says which row of the cache each row continues; None: its own.
+    """
+    if rows is not None:
+        cache = [
+            {**layer, "cache": tuple(ops.take(x, rows, axis=0) for x in layer["cache"])}
+            for layer in cache
+        ]
+    outputs = network(**inputs, past_key_values=cache, use_cache=True, training=False)
+    return ops.cast(outputs["logits"][:, 0], "float32"), outputs["past_key_values"]
+
+
+class _JaxRunner:
+    """`_prefill` and `_step` as compiled functions of the weights; the cache is donated."""
+
+    fixed_size = True
+
+    def __init__(self, network, variables):
+        import jax
+
+        self.variables = variables
+
+        def pure(function):
+            def run(values, first, *rest):
+                with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+                    return function(network, first, *rest)
+
+            return run
+
+        self.prefill = jax.jit(pure(_prefill), static_argnums=1)
+        self.step = jax.jit(pure(_step), donate_argnums=1)
+
+
+class _TensorFlowRunner:
+    """`_prefill` and `_step` as graphs."""
+
+    fixed_size = True
+
+    def __init__(self, network, variables):
+        import tensorflow as tf
+
+        self.variables = variables
+        self._prefill = tf.function(functools.partial(_prefill, network))
+        self._step = tf.function(functools.partial(_step, network))
+
+    def prefill(self, values, cache_length, inputs):
+        return self._prefill(cache_length, inputs)
+
+    def step(self, values, cache, rows, inputs):
+        return self._step(cache, rows, inputs)
+
+
+class _TorchRunner:
+    """`_prefill` and `_step` as they are; the cache grows."""
+
+    fixed_size = False
+
+    def __init__(self, network, variables):
+        self.variables = variables
+        self.call = network.call  # without the bookkeeping of Keras's `__call__`
+
+    def prefill(self, values, cache_length, inputs):
+        return _prefill(self.call, cache_length, inputs)
+
+    def step(self, values, cache, rows, inputs):
+        return _step(self.call, cache, rows, inputs)
+
+
+RUNNERS = {"jax": _JaxRunner, "tensorflow": _TensorFlowRunner, "torch": _TorchRunner}
+
+
+def _bucket(length):
+    """The length to pad to: a power of two from 32 to 256, a multiple of 256 beyond."""
+    return max(32, 1 << (length - 1).bit_length()) if length <= 256 else -(-length // 256) * 256
+
+
+class Decoding:
+    """A batch of prompts on the way through the network.
+
+    Args:
+        runner: one of `RUNNERS`.
+        values: weights, for a runner that takes them.
+        prompt: `Prompt`.
+        extras: arguments of the network that stay the same at each step, as tensors.
+        max_length: columns at the end.
+        use_cache: keep keys and values.
+    """
+
+    def __init__(self, runner, values, prompt, extras, max_length, use_cache):
+        self.runner = runner
+        self.values = values
+        self.prompt = prompt
+        self.extras = extras
+        self.use_cache = use_cache
+        self.tokens = prompt.tokens
+        self.length = prompt.tokens.shape[1]
+        # One length of the mask for prompt and steps, so that both fit a compiled shape.
+        self.size = _bucket(max_length) if runner.fixed_size else max_length
+        self.mask = np.ones((len(prompt.tokens), self.size), "int32")
+        self.mask[:, : self.length] = prompt.mask
+        self.cache = None
+
+    def start(self, copies):
+        """Logits of the token after the prompts, each prompt `copies` times: (B * copies, V)."""
+        logits = self._read_all()
+        if copies > 1:
+            self.tokens, self.mask, logits = (
+                np.repeat(x, copies, axis=0) for x in (self.tokens, self.mask, logits)
+            )
+            self.prompt = self.prompt.repeat(copies)
+            repeat = functools.partial(ops.repeat, repeats=copies, axis=0)
+            self.extras = {
+                name: repeat(x) if name.startswith("encoder_") else x
+                for name, x in self.extras.items()
+            }
+            if self.cache is not None:
+                self.cache = keras.tree.map_structure(repeat, self.cache)
+        return logits
+
+    def advance(self, tokens, rows=None):
+        """Logits after one more token per row: (rows, V).
+
+        Args:
+            tokens: (rows,) integers.
+            rows: (rows,) row that each token continues; by default its own.
+        """
+        if rows is not None:
+            self.tokens = self.tokens[rows]
+        self.tokens = np.concatenate([self.tokens, tokens[:, None]], axis=1)
+        self.length += 1
+        if not self.use_cache:
+            return self._read_all()
+        index = self.length - 1
+        inputs = self._inputs(slice(index, self.length))
+        if self.runner.fixed_size:
+            inputs["cache_index"] = np.asarray(index, "int32")
+            inputs["attention_mask"] = self.mask
+        else:
+            inputs["attention_mask"] = self.mask[:, : self.length]
+        rows = None if rows is None else ops.convert_to_tensor(rows.astype("int32"))
+        logits, self.cache = self.runner.step(
+            self.values, self.cache, rows, {**_tensors(inputs), **self.extras}
+        )
+        return to_numpy(logits)
+
+    def _read_all(self):
+        """Logits after all tokens so far; makes the cache if there is one."""
+        width = min(_bucket(self.length), self.size) if self.runner.fixed_size else self.length
+        inputs = self._inputs(slice(0, width))
+        inputs["attention_mask"] = self.mask[:, :width].copy()
+        inputs["attention_mask"][:, self.length :] = 0
+        inputs["logits_positions"] = np.full((len(self.tokens), 1), self.length - 1, "int32")
+        size = self.size if self.runner.fixed_size else self.length
+        logits, self.cache = self.runner.prefill(
+            self.values,
+            size if self.use_cache else None,
+            {**_tensors(inputs), **self.extras},
+        )
+        return to_numpy(logits)
+
+    def _inputs(self, columns):
+        """The arguments of the network that have a value per token, for these columns."""
+        tokens = np.zeros((len(self.tokens), columns.stop), "int32")
+        tokens[:, : self.length] = self.tokens
+        positions = np.arange(columns.stop, dtype="int32") - self.prompt.shift[:, None]
+        inputs = {"input_ids": tokens, "position_ids": np.maximum(positions, 0)}
+        if self.prompt.token_types is not None:
+            # New tokens have the type of the prompt's last.
+            given = self.prompt.token_types
+            more = columns.stop - given.shape[1]
+            inputs["token_type_ids"] = np.pad(given, ((0, 0), (0, max(more, 0))), "edge")
+        return {name: value[:, columns] for name, value in inputs.items()}
+
+
+def _tensors(arrays):
+    return {name: ops.convert_to_tensor(array) for name, array in arrays.items()}
+
+
+@dataclasses.dataclass
+class Prompt:
+    """Prompts with the last real token of each row in the last column.
+
+    A row with padding on its right is turned until its last real token is the last; `shift` says by
+    how many columns, which its positions are less than the column's number. What went from the
+    right to the left is hidden from the network, and from the processors (NO_TOKEN).
+    """
+
+    tokens: np.ndarray
+    mask: np.ndarray
+    token_types: np.ndarray | None
+    shift: np.ndarray
+    history: np.ndarray
+
+    @classmethod
+    def make(cls, tokens, mask, token_types):
+        length = tokens.shape[1]
+        after = np.argmax(mask[:, ::-1] != 0, axis=1)  # padding right of the last real token
+        columns = (np.arange(length) - after[:, None]) % length
+        tokens, mask = (np.take_along_axis(x, columns, axis=1) for x in (tokens, mask))
+        if token_types is not None:
+            token_types = np.take_along_axis(token_types, columns, axis=1)
+        turned = np.arange(length) < after[:, None]
+        return cls(tokens, mask, token_types, after, np.where(turned, NO_TOKEN, tokens))
+
+    def repeat(self, copies):
+        """Each row `copies` times."""
+        return Prompt(
+            *(
+                None if value is None else np.repeat(value, copies, axis=0)
+                for value in (getattr(self, field.name) for field in dataclasses.fields(self))
+            )
+        )

@@ -1,0 +1,282 @@
+"""`generate` of the causal classes."""
+
+import contextlib
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_roformer.generation.config import GenerationConfig, to_numpy
+from keras_roformer.generation.decoding import RUNNERS, Decoding, Prompt
+from keras_roformer.generation.outputs import OUTPUTS
+from keras_roformer.generation.processors import NO_TOKEN, make_processors
+from keras_roformer.generation.search import follow, search_beams
+
+
+class GenerationMixin:
+    """Gives a causal class `generate`."""
+
+    _generation_config = None
+    _kept_runner = None
+
+    @property
+    def generation_config(self):
+        """The model's own `GenerationConfig`, by default what its config says."""
+        if self._generation_config is None:
+            return GenerationConfig.from_model_config(self.config)
+        return self._generation_config
+
+    @generation_config.setter
+    def generation_config(self, value):
+        self._generation_config = GenerationConfig().with_changes(value)
+
+    def can_generate(self):
+        return True
+
+    def generate(
+        self,
+        inputs=None,
+        generation_config=None,
+        *,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        head_mask=None,
+        encoder_hidden_states=None,
+        encoder_attention_mask=None,
+        cross_attn_head_mask=None,
+        logits_processor=None,
+        streamer=None,
+        seed=None,
+        params=None,
+        prng_key=None,
+        trace=True,
+        **parameters,
+    ):
+        """Continue prompts, as transformers 4.57's `generate` does.
+
+        Prompts may be padded on either side. Padding on the left counts as positions and as
+        tokens of the penalties, as in transformers. After padding on the right (which transformers
+        takes for a part of the text) a row goes on after its last real token, as the row alone
+        would; its new tokens stand in the columns after the padding nonetheless.
+
+        Args:
+            inputs, input_ids: (B, L) token ids; by default one row with `bos_token_id`.
+            generation_config: `GenerationConfig`, a dict, or transformers' object; what it leaves
+                at the defaults comes from `model.generation_config`.
+            attention_mask: (B, L), 1 for real tokens; by default, all tokens but padding.
+            token_type_ids: (B, L); new tokens have the type of the last one.
+            head_mask, encoder_hidden_states, encoder_attention_mask, cross_attn_head_mask: see the
+                documented class.
+            logits_processor: functions (tokens, scores) → scores, which change the (rows, V)
+                scores of the next token.
+            streamer: object whose `put` gets the prompt and then each step's tokens, and whose
+                `end` is called last; or a function of each step's tokens.
+            seed: of sampling, an int or several; by default drawn from the framework's global
+                generator. The same seed and logits give the same tokens on every backend.
+            params, prng_key: Flax only: parameters to use, key in place of a seed.
+            trace: Flax only, without effect.
+            parameters: fields of `GenerationConfig`, which go before those of `generation_config`.
+
+        Returns:
+            (B * num_return_sequences, length) tensor of prompts and continuations, padded with
+            `pad_token_id`; an output object that has it as `sequences` with
+            `return_dict_in_generate`, and always for Flax, where the length is `max_length`.
+
+        Raises:
+            TypeError: unknown argument.
+            ValueError: a value that makes no sense; no room after the prompt.
+        """
+        if inputs is not None and input_ids is not None:
+            raise ValueError("generate got the prompt twice, as inputs and as input_ids")
+        inputs = input_ids if inputs is None else inputs
+        is_flax = self.family == "Flax"
+        for name, value in (("params", params), ("prng_key", prng_key)):
+            if value is not None and not is_flax:
+                raise TypeError(f"{type(self).__name__}.generate has no argument {name!r}")
+        config = self.generation_config
+        if generation_config is not None:
+            config = config.with_changes(generation_config)
+        config = config.with_changes(parameters)
+        config.check()
+        if streamer is not None and config.num_beams > 1:
+            raise ValueError("a streamer needs num_beams=1: beam search ends before it knows")
+
+        tokens, mask, types = self._prompt_arrays(inputs, attention_mask, token_type_ids, config)
+        batch, length = tokens.shape
+        max_length = self._max_length(length, config, parameters)
+        if config.pad_token_id is None and config.eos_token_ids():
+            config = dataclasses.replace(config, pad_token_id=config.eos_token_ids()[0])
+
+        custom = [functools.partial(self._process, f) for f in logits_processor or ()]
+        processors = make_processors(config, length, custom)
+        rng = np.random.default_rng(self._seed(seed, prng_key) if config.do_sample else 0)
+        if streamer is not None and hasattr(streamer, "put"):
+            streamer.put(self._tensor(tokens))
+
+        extras = dict(
+            head_mask=head_mask,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=encoder_attention_mask,
+            cross_attn_head_mask=cross_attn_head_mask,
+        )
+        with _inference(self):
+            decoding = Decoding(
+                *self._runner(params),
+                Prompt.make(tokens, mask, types),
+                {name: ops.convert_to_tensor(x) for name, x in extras.items() if x is not None},
+                max_length,
+                # Without a causal mask, earlier states change with each token.
+                use_cache=config.use_cache and self.config.is_decoder,
+            )
+            arguments = (decoding, config, processors, max_length - length, rng)
+            if config.num_beams > 1:
+                result = search_beams(*arguments)
+            else:
+                result = follow(*arguments, emit=self._emitter(streamer))
+        if streamer is not None and hasattr(streamer, "end"):
+            streamer.end()
+
+        rows = len(result.tokens) // batch
+        sequences = np.concatenate([np.repeat(tokens, rows, axis=0), result.tokens], axis=1)
+        if is_flax:
+            missing = max_length - sequences.shape[1]
+            fill = 0 if config.pad_token_id is None else config.pad_token_id
+            sequences = np.pad(sequences, ((0, 0), (0, missing)), constant_values=fill)
+        sequences = self._tensor(sequences, like=inputs)
+        if not (is_flax or config.return_dict_in_generate):
+            return sequences
+        return self._generated(config, sequences, result)
+
+    def _prompt_arrays(self, inputs, attention_mask, token_type_ids, config):
+        """Prompt, mask and token types as arrays."""
+        if inputs is None:
+            if config.bos_token_id is None:
+                raise ValueError(
+                    "generate needs a prompt: pass input_ids, or bos_token_id to start with"
+                )
+            inputs = np.array([[config.bos_token_id]])
+        tokens = to_numpy(inputs).astype("int32")
+        if tokens.ndim != 2 or not tokens.size:
+            raise ValueError(
+                f"input_ids must have shape (batch, length) and a token, got shape {tokens.shape}"
+            )
+        if attention_mask is None:
+            mask = np.ones_like(tokens)
+            pad = config.pad_token_id
+            if pad is not None and pad not in config.eos_token_ids():
+                mask = (tokens != pad).astype("int32")
+        else:
+            mask = to_numpy(attention_mask).astype("int32")
+        types = None if token_type_ids is None else to_numpy(token_type_ids).astype("int32")
+        for name, value in (("attention_mask", mask), ("token_type_ids", types)):
+            if value is not None and value.shape != tokens.shape:
+                raise ValueError(
+                    f"{name} must have the shape of input_ids, {tokens.shape}, got {value.shape}"
+                )
+        return tokens, mask, types
+
+    def _max_length(self, length, config, parameters):
+        """Columns of prompt and continuation at most."""
+        if config.max_new_tokens is not None:
+            max_length = length + config.max_new_tokens
+        else:
+            max_length = config.max_length
+            if parameters.get("max_length") is None and max_length == GenerationConfig.max_length:
+                max_length = min(length + max_length, self.config.max_position_embeddings)
+        if max_length <= length:
+            raise ValueError(
+                f"the prompt has {length} columns, and max_length is {max_length}: there is no "
+                "room for a new token; increase max_new_tokens or max_length"
+            )
+        return max_length
+
+    def _runner(self, params):
+        """The runner of this model's network, and the weights that it takes."""
+        variables, values = self.network.variables, None
+        if self.family == "Flax":
+            variables = [variable for _, variable in self._paths()]
+            values = self._ordered(self.params if params is None else params)
+        runner = self._kept_runner
+        # Compiled functions are kept until the network has other variables (resized, pruned).
+        if runner is None or list(map(id, runner.variables)) != list(map(id, variables)):
+            runner = RUNNERS[keras.config.backend()](self.network, variables)
+            self._kept_runner = runner
+        return runner, values
+
+    def _seed(self, seed, prng_key):
+        if prng_key is not None:
+            import jax
+
+            if jax.dtypes.issubdtype(prng_key.dtype, jax.dtypes.prng_key):
+                prng_key = jax.random.key_data(prng_key)
+            return [int(word) for word in np.asarray(prng_key)]
+        if seed is not None:
+            return [int(x) for x in np.ravel(to_numpy(seed))]
+        if keras.config.backend() == "torch":
+            import torch
+
+            return int(torch.randint(2**62, ()))
+        if keras.config.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return int(tf.random.uniform((), maxval=2**62, dtype="int64"))
+        return 0  # Flax's generate has a fixed key by default
+
+    def _process(self, function, tokens, scores):
+        """Call a processor of the user's with tensors."""
+        pad = self.config.pad_token_id or 0
+        tokens = np.where(tokens == NO_TOKEN, pad, tokens)
+        return to_numpy(function(self._tensor(tokens), self._tensor(scores)))
+
+    def _emitter(self, streamer):
+        put = getattr(streamer, "put", streamer)
+        return (lambda tokens: None) if put is None else lambda tokens: put(self._tensor(tokens))
+
+    def _tensor(self, array, like=None):
+        """An array as the framework gives it: on the device and with the integer dtype of `like`.
+
+        Without `like`, what a streamer or a processor gets: an array, or a torch tensor.
+        """
+        if keras.config.backend() == "torch":
+            import torch
+
+            tensor = torch.from_numpy(np.ascontiguousarray(array))
+            tensor = tensor if tensor.is_floating_point() else tensor.long()
+            return tensor.to(like.device) if isinstance(like, torch.Tensor) else tensor
+        if like is None:
+            return array
+        is_integer = array.dtype.kind == "i" and "int" in str(getattr(like, "dtype", ""))
+        dtype = keras.backend.standardize_dtype(like.dtype) if is_integer else None
+        return ops.convert_to_tensor(array, dtype=dtype)
+
+    def _generated(self, config, sequences, result):
+        cls = OUTPUTS[self.family, config.num_beams > 1, config.do_sample]
+        if self.family == "Flax":
+            values = dict(sequences=sequences)
+            if config.num_beams > 1:
+                values["scores"] = self._tensor(result.sequence_scores, like=sequences)
+            return cls(**values)
+        values = dict(sequences=sequences)
+        if config.output_scores:
+            values["scores"] = tuple(self._tensor(x, like=sequences) for x in result.scores)
+        if config.output_logits:
+            values["logits"] = tuple(self._tensor(x, like=sequences) for x in result.logits)
+        if config.num_beams > 1:
+            values["beam_indices"] = self._tensor(result.beam_indices, like=sequences)
+            if config.output_scores:
+                values["sequences_scores"] = self._tensor(result.sequence_scores, like=sequences)
+        return cls(**values)
+
+
+def _inference(model):
+    """No gradients, and the device of the model (torch)."""
+    stack = contextlib.ExitStack()
+    if keras.config.backend() == "torch":
+        import torch
+
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(keras.device(str(model.device)))
+    return stack
