@@ -497,6 +497,8 @@ class TokenizerBase:
 
     def encode_plus(self, text, text_pair=None, **kwargs):
         """``__call__`` for one text or pair; also takes a list of tokens or of ids as a text."""
+        if self.is_fast and not text_pair:
+            text_pair = None  # an empty second text is none, as in transformers' fast tokenizer
         return self._encode([(text, text_pair)], False, kwargs)
 
     def batch_encode_plus(self, batch_text_or_text_pairs, **kwargs):
@@ -680,7 +682,7 @@ class TokenizerBase:
         for first, second in rows:
             sequences.append((read(first), None if second is None else read(second)))
         plan, extra = self._plan(sequences, options, core)
-        data = self._pack(sequences, plan, options, core)
+        data = self._pack(sequences, plan, options, core, batched)
         data = {**extra, **data} if not self.is_fast else {**data, **extra}
 
         lengths = data.pop("input_ids_lengths")
@@ -690,7 +692,9 @@ class TokenizerBase:
 
         unbatch = not batched and options.tensors is None
         if unbatch and not (self.is_fast and options.overflowing):
-            data = {key: value[0] for key, value in data.items()}
+            # As in transformers, the fast tokenizer leaves the length of a single row in a list.
+            keep = ("length",) if self.is_fast else ()
+            data = {key: value if key in keep else value[0] for key, value in data.items()}
         pairs = bool(rows) and rows[0][1] is not None
         return BatchEncoding(
             data,
@@ -700,43 +704,45 @@ class TokenizerBase:
             is_fast=self.is_fast,
         )
 
-    def _pack(self, sequences, plan, options, core):
+    def _pack(self, sequences, plan, options, core, batched):
         """Special tokens, type ids, masks and padding for the rows of ``plan``."""
         add = options.add_special_tokens
         prefix, suffix = (core.prefix, core.suffix) if add else ([], [])
         head, tail = len(prefix), len(suffix)
-        second_type = 1 if add or self.is_fast else 0
-        ids, type_ids, special, offsets = [], [], [], []
+        ids, sizes = [], []  # sizes: tokens of each row up to the second sequence, and from there
         for sample, first_range, second_range in plan:
-            (first, first_offsets), second = sequences[sample]
-            if first_range is not None:
-                first = first[slice(*first_range)]
-            row = [*prefix, *first, *suffix]
-            n_first = len(row)
-            n_second = 0
+            (first, _), second = sequences[sample]
+            row = [*prefix, *(first if first_range is None else first[slice(*first_range)])]
+            row += suffix
+            size = len(row)
             if second is not None:
-                second, second_offsets = second
-                if second_range is not None:
-                    second = second[slice(*second_range)]
-                row += second
+                row += second[0] if second_range is None else second[0][slice(*second_range)]
                 row += suffix
-                n_second = len(row) - n_first
             ids.append(row)
-            if options.type_ids:
-                type_ids.append([0] * n_first + [second_type] * n_second)
-            if options.special_mask:
-                mask = [1] * head + [0] * (n_first - head - tail) + [1] * tail
-                if second is not None:
-                    mask += [0] * (n_second - tail) + [1] * tail
-                special.append(mask)
-            if options.offsets:
-                no = [(0, 0)]
-                spans = first_offsets if first_range is None else first_offsets[slice(*first_range)]
-                spans = [*no * head, *spans, *no * tail]
-                if second is not None:
-                    if second_range is not None:
-                        second_offsets = second_offsets[slice(*second_range)]
-                    spans += [*second_offsets, *no * tail]
+            sizes.append((size, len(row) - size))
+        type_ids = special = offsets = None
+        if options.type_ids:
+            type_ids = [[0] * first for first, _ in sizes]
+            if add or self.is_fast:
+                type_ids = [
+                    t + [1] * b if b else t for t, (_, b) in zip(type_ids, sizes, strict=True)
+                ]
+            else:
+                type_ids = [[0] * len(row) for row in ids]
+        if options.special_mask:
+            special = [
+                [1] * head + [0] * (a - head - tail) + [1] * tail
+                + ([0] * (b - tail) + [1] * tail if b else [])
+                for a, b in sizes
+            ]  # fmt: skip
+        if options.offsets:
+            no, offsets = [(0, 0)], []
+            for sample, *ranges in plan:
+                spans = no * head
+                for sequence, kept in zip(sequences[sample], ranges, strict=True):
+                    if sequence is not None:
+                        spans += sequence[1] if kept is None else sequence[1][slice(*kept)]
+                        spans += no * tail
                 offsets.append(spans)
         lengths = list(map(len, ids))
         if options.max_length is None:
@@ -745,10 +751,10 @@ class TokenizerBase:
         target = self._padded_length(options.padding, lengths, options.max_length, options.multiple)
         columns = {
             "input_ids": (ids, self.pad_token_id),
-            "token_type_ids": (type_ids if options.type_ids else None, self.pad_token_type_id),
+            "token_type_ids": (type_ids, self.pad_token_type_id),
             "attention_mask": (masks, 0),
-            "special_tokens_mask": (special if options.special_mask else None, 1),
-            "offset_mapping": (offsets if options.offsets else None, (0, 0)),
+            "special_tokens_mask": (special, 1),
+            "offset_mapping": (offsets, (0, 0)),
         }
         data = {}
         for key, (column, fill) in columns.items():
@@ -762,7 +768,7 @@ class TokenizerBase:
         padded = list(map(len, data["input_ids"]))
         if options.length:
             # The slow tokenizer counts a batch's rows before it pads them.
-            data["length"] = padded if self.is_fast or len(plan) == 1 else lengths
+            data["length"] = lengths if batched and not self.is_fast else padded
         data["input_ids_lengths"] = padded
         return data
 

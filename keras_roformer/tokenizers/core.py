@@ -65,8 +65,8 @@ class _Core:
         unk = self.added[unk_token][0] if unk_token in self.added else vocab.get(unk_token)
         self.unk_id = unk
         self._ids = Memo(self._word_ids)
+        self._steps = Memo(self._word_steps)
         self._detail = Memo(self._word_detail)
-        self._ids_of = self._ids.__getitem__
 
     def __reduce__(self):
         raise TypeError("A tokenizer's core is not pickled: the tokenizer builds it anew.")
@@ -100,15 +100,18 @@ class _Core:
 
     def ids(self, text, split_special_tokens=False):
         """The ids of ``text``, without special tokens around them."""
+        ids, known = [], self._ids
         plain = self._plain(text)
         if plain is not None:
-            return list(chain.from_iterable(map(self._ids_of, self._words(plain))))
-        ids = []
+            for word in self._words(plain):
+                ids += known[word]
+            return ids
         for chunk in self._chunks(text, split_special_tokens):
             if chunk.token is not None:
                 ids.append(self.added[chunk.token][0])
             else:
-                ids.extend(chain.from_iterable(map(self._ids_of, self._words(chunk.string))))
+                for word in self._words(chunk.string):
+                    ids += known[word]
         return ids
 
     def pieces(self, text, split_special_tokens=False):
@@ -145,16 +148,19 @@ class _Core:
 
     def offsets(self, text, split_special_tokens=False):
         """The ids of ``text`` and their offsets, quicker than `pieces`."""
-        plain = self._plain(text)
+        plain = self._plain(text) if self.segmenter is not None else None
         if plain is None:
             pieces = self.pieces(text, split_special_tokens)
             return pieces.ids, pieces.offsets
-        detail = self._detail
-        ids, offsets = [], []
-        for word, at in self._word_spans(plain):
-            for index, _, start, end, _ in detail[word][0]:
-                ids.append(index)
-                offsets.append((at + start, at + end))
+        ids, steps, known = [], [], self._steps
+        for word in self._words(plain):
+            word_ids, word_steps = known[word]
+            ids += word_ids
+            steps += word_steps
+        edges = list(accumulate(steps))
+        offsets = list(zip(edges[::2], edges[1::2], strict=True))
+        if len(offsets) != len(ids):
+            offsets = [span for span in offsets if span[0] != span[1]]
         return ids, offsets
 
     def words(self, text):
@@ -164,18 +170,37 @@ class _Core:
         chunks = self._chunks(text) if plain is None else [Chunk(None, plain, 0, 0, None)]
         for chunk in chunks:
             if chunk.token is not None:
-                found = [(self.added[chunk.token][0],)]
-            else:
-                found = map(self._ids_of, self._words(chunk.string))
-            for word in found:
-                if word:
-                    ids.extend(word)
-                    index.extend([count] * len(word))
+                ids.append(self.added[chunk.token][0])
+                index.append(count)
+                count += 1
+                continue
+            known = self._ids
+            for word in self._words(chunk.string):
+                word_ids = known[word]
+                if word_ids:
+                    ids += word_ids
+                    index += [count] * len(word_ids)
                     count += 1
         return ids, index
 
     def _word_ids(self, word):
-        return tuple([piece[0] for piece in self._detail[word][0]])
+        pieces = self._word_detail(word)[0]
+        if self.unk_id is None and any(piece[0] is None for piece in pieces):
+            raise ValueError(f"{word!r} is not in the vocabulary and there is no unk_token.")
+        return tuple([piece[0] for piece in pieces])
+
+    def _word_steps(self, word):
+        """A word's ids, and the steps from edge to edge of its pieces: gap, size, gap, size, ...
+
+        What follows the last piece is a gap with a piece of size 0.
+        """
+        steps, at = [], 0
+        for _, _, start, end, _ in self._word_detail(word)[0]:
+            steps += [start - at, end - start]
+            at = end
+        if at < len(word):
+            steps += [len(word) - at, 0]
+        return self._word_ids(word), tuple(steps)
 
 
 def _alternatives(contents):
@@ -212,6 +237,8 @@ class SlowCore(_Core):
         self.triggers = {content[0] for content in (*self.added, *self.rule.protected) if content}
         if self.lower:
             self.triggers |= {"Σ", "İ"}  # lower case depends on the neighbours, or changes length
+        # Lower-casing the text may make the first character of these.
+        self.small_triggers = tuple(c for c in self.triggers if self.lower and c.upper() != c)
         self.triggers = tuple(sorted(self.triggers))
         self.chars = chinese and basic
 
@@ -219,7 +246,12 @@ class SlowCore(_Core):
         for char in self.triggers:
             if char in text:
                 return None
-        return text.lower() if self.lower else text
+        if self.lower:
+            text = text.lower()
+            for char in self.small_triggers:
+                if char in text:
+                    return None
+        return text
 
     def _lowered(self, text):
         """Lower case without the spared tokens; the origin of each character if that changes."""
@@ -314,7 +346,6 @@ class FastCore(_Core):
             limit=limit,
         )
         normal = self.rule.normal
-        self.model_unk_id = vocab.get(unk_token)
         self.raw_splitter = _alternatives(c for c, (_, t) in self.added.items() if not t.normalized)
         self.normalized = {}
         for content, (_, token) in self.added.items():
@@ -394,7 +425,7 @@ class FastCore(_Core):
 
     def _word_detail(self, word):
         splits = self.rule(word)
-        vocab, unk = self.vocab, self.model_unk_id
+        vocab, unk = self.vocab, self.vocab.get(self.rule.wordpiece.unk_token, self.unk_id)
         pieces = [
             (vocab.get(t, unk), t, start, end, part)
             for part, split in enumerate(splits)

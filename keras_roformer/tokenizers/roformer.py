@@ -150,11 +150,10 @@ class RoFormerTokenizer(TokenizerBase):
         plan, overflowing, truncated = [], [], []
         for sample, (first, second) in enumerate(sequences):
             cut, over, removed = (None, None), [], 0
-            if truncates:
-                n_first, n_second = len(first[0]), len(second[0]) if second else 0
+            if options.max_length is not None and (truncates or options.overflowing):
                 room = self._room(second is not None, options, core)
-                removed = n_first + n_second - room
-                if removed > 0:
+                removed = len(first[0]) + (len(second[0]) if second else 0) - room
+                if truncates and removed > 0:
                     cut, over = self._cut(
                         first[0], second and second[0], room, options.truncation, options.stride
                     )
@@ -177,7 +176,10 @@ class RoFormerTokenizer(TokenizerBase):
             which = int(strategy is TruncationStrategy.ONLY_SECOND)
             if which and second is None:
                 raise ValueError("truncation='only_second' needs a pair, but a text came alone.")
-            if lengths[which] < remove:
+            too_short = (
+                lengths[which] <= remove and strategy is not TruncationStrategy.LONGEST_FIRST
+            )
+            if too_short:
                 self._too_short(("first", "second")[which], lengths[which], remove)
             keep = list(lengths)
             keep[which] -= remove

@@ -25,7 +25,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 MAX_WORD = 100  # BERT's limit: a longer run of characters is one unknown token
-_MAX_MEMO = 1 << 16
+_MAX_MEMO = 1 << 17
 _ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
@@ -172,7 +172,8 @@ class SlowRule:
     def _basic(self, word):
         """BERT's basic tokenizer, then WordPiece, in one pass and constant extra memory."""
         pieces = []
-        raw, raw_mark = [], 0  # the white space delimited token as it was, and its first piece
+        # The white space delimited token as it was and as it became, and its first piece.
+        raw, done, raw_mark = [], [], 0
         raw_limit = max(map(len, self.protected), default=0)
         raw_start = raw_end = 0
         chars, starts, ends = [], [], []
@@ -187,9 +188,11 @@ class SlowRule:
 
         def close():
             flush()
-            token = "".join(raw)
+            token, became = "".join(raw), "".join(done)
+            if token not in self.protected:
+                token = became
             if token in self.protected:
-                # Protected tokens are neither lowered nor split at punctuation.
+                # Protected tokens are not split at punctuation (nor lowered, if they stood so).
                 del pieces[raw_mark:]
                 size = len(token)
                 step = [raw_start] * size, [raw_end] * size
@@ -201,7 +204,7 @@ class SlowRule:
             cluster = unicodedata.normalize("NFC", cluster)
             if cluster.isspace():
                 close()
-                raw, raw_mark = [], len(pieces)
+                raw, done, raw_mark = [], [], len(pieces)
                 continue
             if not raw:
                 raw_start = start
@@ -209,6 +212,8 @@ class SlowRule:
                 raw.append(cluster)
             raw_end = end
             for char, punctuation in self._finish[cluster]:
+                if len(done) <= raw_limit:
+                    done.append(char)
                 if char.isspace():
                     flush()
                 elif punctuation:
