@@ -59,7 +59,6 @@ class Worker:
     def load(self, library):
         options = self.options
         name = f"{PREFIXES[options.backend]}RoFormer{options.model_class}"
-        arguments = {}
         if library == "ours":
             import keras_roformer as module
 
@@ -70,13 +69,12 @@ class Worker:
                     num_hidden_layers=LAYERS,
                     intermediate_size=INTERMEDIATE,
                 )
-                getattr(module, name)(config).save_pretrained(options.checkpoint)
+                model = getattr(module, name)(config)
+                model.save_pretrained(options.checkpoint, safe_serialization=True)
         else:
             import transformers as module
 
-            if options.backend != "torch":
-                arguments["from_pt"] = True
-        model = getattr(module, name).from_pretrained(str(options.checkpoint), **arguments)
+        model = getattr(module, name).from_pretrained(str(options.checkpoint))
         self.calls[library] = getattr(self, options.backend)(model)
         return {"version": module.__version__}
 
