@@ -16,6 +16,7 @@ if keras.config.backend() != "torch":
 import torch
 
 import keras_roformer as kr
+from keras_roformer.weights.names import COMPUTED, TIED
 
 CONFIG = dict(
     vocab_size=50,
@@ -51,7 +52,11 @@ def test_names_and_layout_are_transformers(model):
     transformers = pytest.importorskip("transformers")
     config = transformers.RoFormerConfig(**CONFIG)
     reference = transformers.RoFormerForMaskedLM(config)
-    wanted = {n: tuple(t.shape) for n, t in reference.state_dict().items() if "positions" not in n}
+    wanted = {
+        name: tuple(tensor.shape)
+        for name, tensor in reference.state_dict().items()
+        if name not in TIED and not COMPUTED.fullmatch(name)
+    }
     assert {n: tuple(t.shape) for n, t in model.state_dict().items()} == wanted
     named = {n for n, _ in reference.named_parameters() if "positions" not in n}
     assert {n for n, _ in model.named_parameters()} == named
@@ -226,3 +231,39 @@ def test_device_map_over_several_devices_is_an_error(model, tmp_path):
     with pytest.raises(ValueError, match="spreads the model"):
         kr.RoFormerForMaskedLM.from_pretrained(tmp_path, device_map={"a": "cpu", "b": "meta"})
     assert kr.RoFormerForMaskedLM.from_pretrained(tmp_path, device_map="cpu").device.type == "cpu"
+
+
+@pytest.mark.parametrize("task", ["ForSequenceClassification", "ForMaskedLM"])
+def test_transformers_trainer(task, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    rng = np.random.default_rng(0)
+    rows = torch.tensor(rng.integers(1, 50, (64, 7)))
+    labels = torch.bucketize(rows[:, 0], torch.tensor([17, 33])) if "Seq" in task else rows
+    data = [
+        {"input_ids": row, "labels": label, "no_argument": 1}
+        for row, label in zip(rows, labels, strict=True)
+    ]
+    torch.manual_seed(0)
+    cls = getattr(kr, f"RoFormer{task}")
+    model = cls(kr.RoFormerConfig(**CONFIG, initializer_range=0.2))
+    arguments = transformers.TrainingArguments(
+        str(tmp_path / "run"),
+        num_train_epochs=3,
+        per_device_train_batch_size=16,
+        learning_rate=3e-3,
+        logging_steps=4,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        load_best_model_at_end=True,
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+    )
+    trainer = transformers.Trainer(model, arguments, train_dataset=data, eval_dataset=data)
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[-1] < losses[0]
+    trainer.save_model(tmp_path / "final")
+    model.config.save_pretrained(tmp_path / "final")
+    again = cls.from_pretrained(tmp_path / "final")
+    close(again(rows[:2]).logits, model.eval()(rows[:2]).logits)

@@ -59,6 +59,10 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
         for weight in names.weights(self.network):
             in_backbone = weight.name.startswith("roformer.")
             if in_backbone == (self.task == "model"):
+                if weight.transposed:
+                    # In memory as transformers has it, (out, in): its layout is then a plain view.
+                    data = weight.variable.value.data
+                    weight.variable.value.data = data.T.contiguous().T
                 _hang_up(self, weight.name.removeprefix("roformer."), weight.variable.value)
 
     def forward(self, *args, **kwargs):
@@ -81,14 +85,15 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
             yield name, weight.variable.value, weight.transposed
 
     def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
-        """Tensors by transformers' names, in its layout; they share memory with the parameters."""
+        """Tensors by transformers' names, in its layout; they share memory with the parameters.
+
+        As in the files that transformers writes, the tied `cls.predictions.decoder.*` is left out:
+        safetensors, and so transformers' Trainer, refuses two names for one tensor.
+        """
         state = {} if destination is None else destination
         for name, parameter, transposed in self._weights():
             value = parameter if keep_vars else parameter.detach()
             state[prefix + name] = value.T if transposed else value
-        for tied, name in names.TIED.items():
-            if prefix + "cls.predictions.bias" in state and prefix + tied not in state:
-                state[prefix + tied] = state[prefix + name]
         return state
 
     def load_state_dict(self, state_dict, strict=True, assign=False):
