@@ -59,6 +59,7 @@ class Worker:
     def load(self, library):
         options = self.options
         name = f"{PREFIXES[options.backend]}RoFormer{options.model_class}"
+        arguments = {}
         if library == "ours":
             import keras_roformer as module
 
@@ -74,7 +75,9 @@ class Worker:
         else:
             import transformers as module
 
-        model = getattr(module, name).from_pretrained(str(options.checkpoint))
+            if options.backend == "tensorflow":
+                arguments["from_pt"] = True  # its own way of reading safetensors fails
+        model = getattr(module, name).from_pretrained(str(options.checkpoint), **arguments)
         self.calls[library] = getattr(self, options.backend)(model)
         return {"version": module.__version__}
 
