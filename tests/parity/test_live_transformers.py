@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+import keras_roformer
 from keras_roformer.weights import names
 from tests.parity.models import assert_close, load_model, to_numpy
 from tests.tolerances import FLOAT32_GRADIENT
@@ -102,6 +103,13 @@ def test_outputs_and_gradients(task, seed):
         label = f"RoFormer{task} (live)"
         assert_close(to_numpy(outputs[name]), to_numpy(expected[name]), name, label)
 
+    plain = model(**inputs, return_dict=False)
+    for i, value in enumerate(reference(**inputs, return_dict=False)):
+        if isinstance(value, torch.Tensor):
+            assert_close(
+                to_numpy(plain[i]), to_numpy(value), f"output {i}", f"RoFormer{task} (live)"
+            )
+
     loss_of(task, expected).backward()
     loss_of(task, outputs).backward()
     gradients = {n: p.grad for n, p in reference.named_parameters() if p.grad is not None}
@@ -121,3 +129,18 @@ def test_outputs_and_gradients(task, seed):
 def loss_of(task, outputs):
     """The class's loss; the bare model has none, so the sine of its states serves."""
     return outputs.last_hidden_state.sin().mean() if task == "Model" else outputs.loss
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_transformers_loads_what_ours_saves(task, tmp_path):
+    rng = np.random.default_rng(TASKS.index(task))
+    config = random_config(rng, task)
+    model = getattr(keras_roformer, f"RoFormer{task}")(keras_roformer.RoFormerConfig(**config))
+    model.eval().save_pretrained(tmp_path)
+    reference, info = getattr(transformers, f"RoFormer{task}").from_pretrained(
+        tmp_path, output_loading_info=True
+    )
+    assert not any(info.values()), info
+    inputs = random_inputs(rng, config, task)
+    label = f"RoFormer{task} (live)"
+    assert_close(to_numpy(model(**inputs)[0]), to_numpy(reference(**inputs)[0]), "output 0", label)
