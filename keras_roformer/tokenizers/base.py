@@ -632,8 +632,6 @@ class TokenizerBase:
 
     def _source_ids(self, source, options, core):
         """The ids of a sequence: a text, its words, its tokens, or its ids."""
-        if type(source) is str:
-            return core.ids(source, options.split_special)
         if isinstance(source, str):
             return core.ids(str(source), options.split_special)
         if isinstance(source, (list, tuple)):
@@ -664,34 +662,28 @@ class TokenizerBase:
         """The one road from sequences to a BatchEncoding."""
         options = self._options(**arguments)
         core = self.core
-        if options.offsets:
-            split = options.split_special
-
-            def read(source):
-                if isinstance(source, str):
-                    return core.offsets(str(source), split)
-                pieces = self._source_pieces(source, options, core)
-                return pieces.ids, pieces.offsets
-
+        if (
+            options.truncation is TruncationStrategy.DO_NOT_TRUNCATE
+            and not options.overflowing
+            and not options.offsets
+        ):
+            sequences, extra = None, {}
+            plan = [(sample, None, None) for sample in range(len(rows))]
+            ids, sizes = self._whole_rows(rows, options, core)
         else:
-
-            def read(source):
-                return self._source_ids(source, options, core), None
-
-        sequences = []
-        for first, second in rows:
-            sequences.append((read(first), None if second is None else read(second)))
-        plan, extra = self._plan(sequences, options, core)
-        data = self._pack(sequences, plan, options, core, batched)
-        data = {**extra, **data} if not self.is_fast else {**data, **extra}
-
-        lengths = data.pop("input_ids_lengths")
+            sequences = [
+                [self._read(source, options, core) for source in row if source is not None]
+                for row in rows
+            ]
+            plan, extra = self._plan(sequences, options, core)
+            ids, sizes = self._cut_rows(sequences, plan, options, core)
+        data, lengths = self._columns(ids, sizes, sequences, plan, options, core, batched)
+        data = {**data, **extra} if self.is_fast else {**extra, **data}
 
         def encodings():
             return self._encodings(rows, plan, lengths, options, core)
 
-        unbatch = not batched and options.tensors is None
-        if unbatch and not (self.is_fast and options.overflowing):
+        if not batched and options.tensors is None and not (self.is_fast and options.overflowing):
             # As in transformers, the fast tokenizer leaves the length of a single row in a list.
             keep = ("length",) if self.is_fast else ()
             data = {key: value if key in keep else value[0] for key, value in data.items()}
@@ -704,45 +696,77 @@ class TokenizerBase:
             is_fast=self.is_fast,
         )
 
-    def _pack(self, sequences, plan, options, core, batched):
-        """Special tokens, type ids, masks and padding for the rows of ``plan``."""
-        add = options.add_special_tokens
-        prefix, suffix = (core.prefix, core.suffix) if add else ([], [])
-        head, tail = len(prefix), len(suffix)
-        ids, sizes = [], []  # sizes: tokens of each row up to the second sequence, and from there
-        for sample, first_range, second_range in plan:
-            (first, _), second = sequences[sample]
-            row = [*prefix, *(first if first_range is None else first[slice(*first_range)])]
+    def _read(self, source, options, core):
+        """``(ids, offsets or None)`` of a sequence."""
+        if not options.offsets:
+            return self._source_ids(source, options, core), None
+        if isinstance(source, str):
+            return core.offsets(str(source), options.split_special)
+        pieces = self._source_pieces(source, options, core)
+        return pieces.ids, pieces.offsets
+
+    def _frame(self, options, core):
+        """The special tokens before a row and after each of its sequences."""
+        return (core.prefix, core.suffix) if options.add_special_tokens else ((), ())
+
+    def _whole_rows(self, rows, options, core):
+        """Rows of ids with special tokens, and how long each is up to its second sequence."""
+        prefix, suffix = self._frame(options, core)
+        ids_of, split = core.ids, options.split_special
+        ids, sizes = [], []
+        for first, second in rows:
+            if type(first) is str:
+                row = ids_of(first, split, prefix)
+            else:
+                row = [*prefix, *self._source_ids(first, options, core)]
             row += suffix
-            size = len(row)
+            sizes.append(len(row))
             if second is not None:
-                row += second[0] if second_range is None else second[0][slice(*second_range)]
+                row += self._source_ids(second, options, core)
                 row += suffix
             ids.append(row)
-            sizes.append((size, len(row) - size))
+        return ids, sizes
+
+    def _cut_rows(self, sequences, plan, options, core):
+        """`_whole_rows` of the ranges that ``plan`` keeps."""
+        prefix, suffix = self._frame(options, core)
+        ids, sizes = [], []
+        for sample, *ranges in plan:
+            row = list(prefix)
+            for number, (sequence, _) in enumerate(sequences[sample]):
+                kept = ranges[number]
+                row += sequence if kept is None else sequence[slice(*kept)]
+                row += suffix
+                if number == 0:
+                    sizes.append(len(row))
+            ids.append(row)
+        return ids, sizes
+
+    def _columns(self, ids, sizes, sequences, plan, options, core, batched):
+        """The outputs beside the ids, all of them padded; and the rows' lengths."""
+        head, tail = map(len, self._frame(options, core))
         type_ids = special = offsets = None
         if options.type_ids:
-            type_ids = [[0] * first for first, _ in sizes]
-            if add or self.is_fast:
+            if options.add_special_tokens or self.is_fast:
                 type_ids = [
-                    t + [1] * b if b else t for t, (_, b) in zip(type_ids, sizes, strict=True)
+                    [0] * size if size == len(row) else [0] * size + [1] * (len(row) - size)
+                    for row, size in zip(ids, sizes, strict=True)
                 ]
             else:
                 type_ids = [[0] * len(row) for row in ids]
         if options.special_mask:
-            special = [
-                [1] * head + [0] * (a - head - tail) + [1] * tail
-                + ([0] * (b - tail) + [1] * tail if b else [])
-                for a, b in sizes
-            ]  # fmt: skip
+            special = []
+            for row, size in zip(ids, sizes, strict=True):
+                mask = [1] * head + [0] * (size - head - tail) + [1] * tail
+                rest = len(row) - size
+                special.append(mask + [0] * (rest - tail) + [1] * tail if rest else mask)
         if options.offsets:
             no, offsets = [(0, 0)], []
             for sample, *ranges in plan:
                 spans = no * head
-                for sequence, kept in zip(sequences[sample], ranges, strict=True):
-                    if sequence is not None:
-                        spans += sequence[1] if kept is None else sequence[1][slice(*kept)]
-                        spans += no * tail
+                for (_, sequence), kept in zip(sequences[sample], ranges, strict=False):
+                    spans += sequence if kept is None else sequence[slice(*kept)]
+                    spans += no * tail
                 offsets.append(spans)
         lengths = list(map(len, ids))
         if options.max_length is None:
@@ -769,8 +793,7 @@ class TokenizerBase:
         if options.length:
             # The slow tokenizer counts a batch's rows before it pads them.
             data["length"] = lengths if batched and not self.is_fast else padded
-        data["input_ids_lengths"] = padded
-        return data
+        return data, padded
 
     def _encodings(self, rows, plan, lengths, options, core):
         """The rows of ``plan`` as `Encoding` objects."""
@@ -779,7 +802,7 @@ class TokenizerBase:
         ]
         frame = [
             Pieces(ids, [self._token_of(i) for i in ids], [(0, 0)] * len(ids), [None] * len(ids))
-            for ids in ((core.prefix, core.suffix) if options.add_special_tokens else ([], []))
+            for ids in self._frame(options, core)
         ]
         second_type = 1 if options.add_special_tokens or self.is_fast else 0
         encodings, leader = [], {}

@@ -98,9 +98,9 @@ class _Core:
 
     # Step 3
 
-    def ids(self, text, split_special_tokens=False):
-        """The ids of ``text``, without special tokens around them."""
-        ids, known = [], self._ids
+    def ids(self, text, split_special_tokens=False, start=()):
+        """The ids ``start`` and then those of ``text``, in a new list."""
+        ids, known = list(start), self._ids
         plain = self._plain(text)
         if plain is not None:
             for word in self._words(plain):

@@ -19,7 +19,7 @@ def find_files(name_or_path, *, subfolder="", **hub):
         return path
     from ..presets import resolve
 
-    return Path(resolve(os.fspath(name_or_path), subfolder=subfolder, **hub))
+    return Path(resolve(os.fspath(name_or_path), subfolder=subfolder, weights=(), **hub))
 
 
 def _read_json(path):

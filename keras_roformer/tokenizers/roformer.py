@@ -140,7 +140,7 @@ class RoFormerTokenizer(TokenizerBase):
     def _plan(self, sequences, options, core):
         """One row a sample; what truncation cuts off stands beside it."""
         if options.overflowing and options.truncation is TruncationStrategy.LONGEST_FIRST:
-            if any(second is not None for _, second in sequences):
+            if any(len(sequence) == 2 for sequence in sequences):
                 raise ValueError(
                     "Not possible to return overflowing tokens for pair of sequences with the "
                     "`longest_first`. Please select another truncation strategy than "
@@ -148,7 +148,8 @@ class RoFormerTokenizer(TokenizerBase):
                 )
         truncates = options.truncation is not TruncationStrategy.DO_NOT_TRUNCATE
         plan, overflowing, truncated = [], [], []
-        for sample, (first, second) in enumerate(sequences):
+        for sample, sequence in enumerate(sequences):
+            first, second = sequence if len(sequence) == 2 else (*sequence, None)
             cut, over, removed = (None, None), [], 0
             if options.max_length is not None and (truncates or options.overflowing):
                 room = self._room(second is not None, options, core)
@@ -297,7 +298,8 @@ class RoFormerTokenizerFast(TokenizerBase):
             plan = [(sample, None, None) for sample in range(len(sequences))]
         else:
             plan = []
-            for sample, (first, second) in enumerate(sequences):
+            for sample, sequence in enumerate(sequences):
+                first, second = sequence if len(sequence) == 2 else (*sequence, None)
                 rows = self._windows(first[0], second and second[0], options, core)
                 if not options.overflowing:
                     rows = rows[:1]
