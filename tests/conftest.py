@@ -36,3 +36,13 @@ def backend() -> str:
 def family_prefix(backend) -> str:
     """What stands before `RoFormer…` in this backend's class names: nothing, TF or Flax."""
     return FAMILY_PREFIX[backend]
+
+
+# These folders need no Keras backend; tests elsewhere that need none are marked one by one.
+FRAMEWORK_FREE = (ROOT / "tests" / "tokenizers", ROOT / "tests" / "weights")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in FRAMEWORK_FREE):
+            item.add_marker("framework_free")
