@@ -112,6 +112,7 @@ class TokenizerBase:
     def _start(self, vocab, special, init_kwargs, kwargs):
         """Sets up everything but what the classes differ in; ``kwargs`` are the rest arguments."""
         self._core = None
+        self._warned = False
         self.init_kwargs = {**init_kwargs, **kwargs}
         self.verbose = kwargs.pop("verbose", False)
         self.name_or_path = kwargs.pop("name_or_path", "")
@@ -241,7 +242,8 @@ class TokenizerBase:
         return core
 
     def __getstate__(self):
-        return {**self.__dict__, "_core": None}
+        own = {key: copy.copy(self.__dict__[key]) for key in ("_added", "_additional", "_special")}
+        return {**self.__dict__, **own, "_core": None}
 
     def __deepcopy__(self, memo):
         other = type(self).__new__(type(self))
@@ -852,7 +854,8 @@ class TokenizerBase:
         return -(-longest // multiple) * multiple if multiple else longest
 
     def _warn_too_long(self, lengths):
-        if self.verbose is not None and max(lengths, default=0) > self.model_max_length:
+        if max(lengths, default=0) > self.model_max_length and not self._warned:
+            self._warned = True
             logger.warning(
                 "A row has %d tokens; the model takes %d. Pass truncation=True.",
                 max(lengths),

@@ -12,10 +12,11 @@ costs one call of jieba and one dictionary look-up a word.
 """
 
 import re
+import unicodedata
 from itertools import accumulate, chain
 from typing import NamedTuple
 
-from .rules import FastRule, Memo, SlowRule, is_punctuation
+from .rules import FastRule, Memo, SlowRule, is_punctuation, remember
 
 # Characters whose normal form is themselves in lower case, whatever the settings, and which change
 # nothing in their neighbours' form. tests/tokenizers checks each one against `tokenizers`.
@@ -64,8 +65,8 @@ class _Core:
         self.segmenter = segmenter
         unk = self.added[unk_token][0] if unk_token in self.added else vocab.get(unk_token)
         self.unk_id = unk
-        self._ids = Memo(self._word_ids)
-        self._steps = Memo(self._word_steps)
+        # Plain dicts and not Memos: looking words up is what a call spends most of its time on.
+        self._ids, self._steps = {}, {}
         self._detail = Memo(self._word_detail)
 
     def __reduce__(self):
@@ -104,14 +105,17 @@ class _Core:
         plain = self._plain(text)
         if plain is not None:
             for word in self._words(plain):
-                ids += known[word]
+                try:
+                    ids += known[word]
+                except KeyError:
+                    ids += remember(known, self._word_ids, word)
             return ids
         for chunk in self._chunks(text, split_special_tokens):
             if chunk.token is not None:
                 ids.append(self.added[chunk.token][0])
             else:
                 for word in self._words(chunk.string):
-                    ids += known[word]
+                    ids += self._known_ids(word)
         return ids
 
     def pieces(self, text, split_special_tokens=False):
@@ -154,7 +158,10 @@ class _Core:
             return pieces.ids, pieces.offsets
         ids, steps, known = [], [], self._steps
         for word in self._words(plain):
-            word_ids, word_steps = known[word]
+            try:
+                word_ids, word_steps = known[word]
+            except KeyError:
+                word_ids, word_steps = remember(known, self._word_steps, word)
             ids += word_ids
             steps += word_steps
         edges = list(accumulate(steps))
@@ -174,14 +181,19 @@ class _Core:
                 index.append(count)
                 count += 1
                 continue
-            known = self._ids
             for word in self._words(chunk.string):
-                word_ids = known[word]
+                word_ids = self._known_ids(word)
                 if word_ids:
                     ids += word_ids
                     index += [count] * len(word_ids)
                     count += 1
         return ids, index
+
+    def _known_ids(self, word):
+        try:
+            return self._ids[word]
+        except KeyError:
+            return remember(self._ids, self._word_ids, word)
 
     def _word_ids(self, word):
         pieces = self._word_detail(word)[0]
@@ -207,6 +219,11 @@ def _alternatives(contents):
     """A regular expression that finds the leftmost and there the longest of ``contents``."""
     contents = sorted(filter(None, contents), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, contents))) if contents else None
+
+
+def _is_word(char):
+    """Whether ``char`` may be part of a word (the \\w of regular expressions, marks included)."""
+    return bool(char) and (char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M")
 
 
 class SlowCore(_Core):
@@ -406,13 +423,13 @@ class FastCore(_Core):
             if split_special_tokens and token.special:
                 continue
             if token.single_word and (
-                re.search(r"\w\Z", text[:start]) or re.match(r"\w", text[end:])
+                _is_word(text[start - 1 : start]) or _is_word(text[end : end + 1])
             ):
                 continue
-            if token.lstrip:
-                start = max(len(text[:start].rstrip()), stop)
-            if token.rstrip:
-                end += len(text) - end - len(text[end:].lstrip())
+            while token.lstrip and start > stop and text[start - 1].isspace():
+                start -= 1
+            while token.rstrip and end < len(text) and text[end].isspace():
+                end += 1
             if stop < start:
                 yield None, stop, start
             yield content, start, end

@@ -258,8 +258,11 @@ class RoFormerTokenizerFast(TokenizerBase):
             unk_token=unk_token, sep_token=sep_token, pad_token=pad_token, cls_token=cls_token,
             mask_token=mask_token,
         )  # fmt: skip
+        self._whole_words = ()
         self._start(vocab, special, arguments, kwargs)
+        # transformers fixes what jieba may keep whole when the tokenizer is made.
         self._whole_words = frozenset(self.get_vocab())
+        self._changed()
 
     @property
     def vocab(self):
@@ -285,7 +288,6 @@ class RoFormerTokenizerFast(TokenizerBase):
             self.unk_token,
             self.segmenter,
             normalizer=self._normalizer(),
-            # transformers fixes what jieba may keep whole when the tokenizer is made.
             whole_words=self._whole_words,
             prefix=self._prefix,
             limit=self._limit,

@@ -29,23 +29,29 @@ _MAX_MEMO = 1 << 17
 _ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
-class Memo(dict):
-    """``function`` of a short string, each computed once; emptied when full, so memory is bounded.
+def remember(table, function, key):
+    """``function(key)``, kept in the dict ``table`` unless ``key`` is long.
 
-    Worker threads may share it: the worst that a race costs is computing a value twice.
+    A full table is emptied, so memory is bounded. Threads may share a table: the worst that a race
+    costs is computing a value twice.
     """
+    value = function(key)
+    if len(key) <= MAX_WORD:
+        if len(table) >= _MAX_MEMO:
+            table.clear()
+        table[key] = value
+    return value
+
+
+class Memo(dict):
+    """``function`` of a string, computed once for each short one."""
 
     def __init__(self, function):
         super().__init__()
         self.function = function
 
     def __missing__(self, key):
-        value = self.function(key)
-        if len(key) <= MAX_WORD:
-            if len(self) >= _MAX_MEMO:
-                self.clear()
-            self[key] = value
-        return value
+        return remember(self, self.function, key)
 
 
 def is_punctuation(char):
