@@ -248,8 +248,8 @@ class GenerationMixin:
             return tensor.to(like.device) if isinstance(like, torch.Tensor) else tensor
         if like is None:
             return array
-        is_integer = array.dtype.kind == "i" and "int" in str(getattr(like, "dtype", ""))
-        dtype = keras.backend.standardize_dtype(like.dtype) if is_integer else None
+        integers = array.dtype.kind == "i" and self.family == "TF" and "int" in str(like.dtype)
+        dtype = keras.backend.standardize_dtype(like.dtype) if integers else None
         return ops.convert_to_tensor(array, dtype=dtype)
 
     def _generated(self, config, sequences, result):

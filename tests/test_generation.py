@@ -1,0 +1,520 @@
+"""generate() of the causal classes. Equality with transformers' recorded tokens for more
+parameters: tests/parity/test_recorded.py::test_generated_tokens.
+"""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+import keras_roformer
+from keras_roformer import RoFormerConfig
+from keras_roformer.generation import GenerationConfig, decoding, processors
+from tests.conftest import FAMILY_PREFIX
+from tests.tolerances import FLOAT32
+
+BACKEND = keras.config.backend()
+PREFIX = FAMILY_PREFIX[BACKEND]
+VOCABULARY = 61
+PROMPT = np.random.default_rng(0).integers(10, VOCABULARY, (3, 5))
+LENGTHS = (5, 3, 2)  # real tokens of each row in the padded prompts
+LEFT_MASK = np.array([[0] * (5 - n) + [1] * n for n in LENGTHS])
+RIGHT_MASK = LEFT_MASK[:, ::-1].copy()
+SHAPES = dict(
+    vocab_size=VOCABULARY,
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=24,
+    max_position_embeddings=32,
+    is_decoder=True,
+)
+
+
+def make_model(**changes):
+    """A model whose random weights make the next tokens differ."""
+    model = getattr(keras_roformer, f"{PREFIX}RoFormerForCausalLM")(
+        RoFormerConfig(**{**SHAPES, **changes})
+    )
+    rng = np.random.default_rng(7)
+    for variable in model.network.variables:
+        if "float" in variable.dtype:
+            noise = rng.normal(scale=0.4, size=variable.shape)
+            variable.assign(noise + (1 if variable.path.endswith("gamma") else 0))
+    if PREFIX == "Flax":
+        model._after_loading({})
+    return model.eval() if PREFIX == "" else model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model()
+
+
+def tensor(array):
+    if array is None or BACKEND == "jax":
+        return array
+    if BACKEND == "torch":
+        import torch
+
+        return torch.from_numpy(np.array(array))
+    return keras.ops.convert_to_tensor(array)
+
+
+def generate(model, prompt=PROMPT, **parameters):
+    """The sequences as an array."""
+    arrays = {k: tensor(v) if isinstance(v, np.ndarray) else v for k, v in parameters.items()}
+    output = model.generate(tensor(prompt), **arrays)
+    return keras.ops.convert_to_numpy(getattr(output, "sequences", output))
+
+
+def all_logits(model, tokens):
+    """Logits after each token, by a plain call."""
+    return keras.ops.convert_to_numpy(model(input_ids=tensor(tokens)).logits)
+
+
+def next_logits(model, tokens):
+    """Logits after each row of tokens, by a plain call."""
+    return all_logits(model, tokens)[:, -1]
+
+
+# The cache
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [dict(rotary_value=True), dict(embedding_size=12, hidden_act="relu")],
+    ids=["rotary_value", "projected"],
+)
+def test_cached_logits_equal_uncached(changes):
+    model = make_model(**changes)
+    for mask in (np.ones_like(PROMPT), LEFT_MASK, RIGHT_MASK):
+        check_cached_logits(model, mask)
+
+
+def check_cached_logits(model, mask):
+    steps = np.random.default_rng(1).integers(10, VOCABULARY, (4, 3))
+    found = []
+    for use_cache in (True, False):
+        prompt = decoding.Prompt.make(PROMPT.astype("int32"), mask.astype("int32"), None)
+        with decoding_context(model):
+            run = decoding.Decoding(*model._runner(None), prompt, {}, 9, use_cache)
+            found.append([run.start(1), *(run.advance(tokens.astype("int32")) for tokens in steps)])
+    np.testing.assert_allclose(found[0], found[1], **FLOAT32)
+
+
+def decoding_context(model):
+    from keras_roformer.generation.mixin import _inference
+
+    return _inference(model)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_cache_does_not_change_tokens(model, beams):
+    parameters = dict(max_new_tokens=8, num_beams=beams)
+    cached = generate(model, **parameters)
+    np.testing.assert_array_equal(cached, generate(model, **parameters, use_cache=False))
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="nothing is compiled on torch")
+def test_few_compilations():
+    """Prompts and continuations of many lengths share the compiled functions."""
+    model = make_model(num_hidden_layers=1)
+    for length, new in ((5, 3), (3, 9), (7, 20)):
+        generate(model, np.tile(PROMPT, 2)[:, :length], max_new_tokens=new)
+    runner = model._kept_runner
+    if BACKEND == "jax":
+        counts = (runner.prefill._cache_size(), runner.step._cache_size())
+    else:
+        counts = (
+            runner._prefill.experimental_get_tracing_count(),
+            runner._step.experimental_get_tracing_count(),
+        )
+    assert counts == (1, 1)
+
+
+def test_new_weights_are_seen():
+    """A compiled step computes with the weights of the moment."""
+    model = make_model(num_hidden_layers=1)
+    before = generate(model, max_new_tokens=4)
+    for variable in model.network.variables:
+        if "float" in variable.dtype:
+            variable.assign(-np.array(keras.ops.convert_to_numpy(variable.value)))
+    if PREFIX == "Flax":
+        model._after_loading({})
+    after = generate(model, max_new_tokens=4)
+    assert (before != after).any()
+    assert after[0, 5] == next_logits(model, PROMPT).argmax(-1)[0]
+
+
+# Greedy search
+
+
+def test_greedy_is_the_most_probable_token_each_time(model):
+    """Also beyond max_position_embeddings, which is 32."""
+    tokens = generate(model, max_new_tokens=40)
+    assert tokens.shape == (3, 45)
+    np.testing.assert_array_equal(tokens[:, 5:], all_logits(model, tokens)[:, 4:-1].argmax(-1))
+
+
+@pytest.mark.parametrize(
+    "parameters, rotary_value", [({}, True), (dict(num_beams=3), False)], ids=["greedy", "beam"]
+)
+def test_right_padding_changes_nothing(parameters, rotary_value):
+    """Each row goes on as it does alone; the penalties do not see the padding either."""
+    model = make_model(rotary_value=rotary_value, num_hidden_layers=1)
+    parameters = parameters | dict(max_new_tokens=6, repetition_penalty=1.4, no_repeat_ngram_size=2)
+    padded = np.where(RIGHT_MASK, PROMPT, 0)
+    together = generate(model, padded, attention_mask=RIGHT_MASK, **parameters)
+    np.testing.assert_array_equal(together[:, :5], padded)
+    np.testing.assert_array_equal(together, generate(model, padded, **parameters))  # mask inferred
+    for row, length in enumerate(LENGTHS):
+        alone = generate(model, PROMPT[row : row + 1, :length], **parameters)
+        np.testing.assert_array_equal(together[row, 5:], alone[0, length:])
+
+
+def test_left_padding_changes_nothing(model):
+    """Without rotated values only distances count, and they stay."""
+    columns = [np.roll(PROMPT[i], 5 - n) for i, n in enumerate(LENGTHS)]
+    padded = np.where(LEFT_MASK, columns, 0)
+    together = generate(model, padded, attention_mask=LEFT_MASK, max_new_tokens=6)
+    for row, length in enumerate(LENGTHS):
+        alone = generate(model, PROMPT[row : row + 1, :length], max_new_tokens=6)
+        np.testing.assert_array_equal(together[row, 5:], alone[0, length:])
+
+
+def test_end_of_sequence_stops(model):
+    free = generate(model, max_new_tokens=10)
+    end = int(free[0, 7])
+    tokens = generate(model, max_new_tokens=10, eos_token_id=[end, 9], pad_token_id=3)
+    width = tokens.shape[1]
+    for row, row_free in zip(tokens, free, strict=True):
+        ended = np.flatnonzero(np.isin(row_free[5:], [end, 9]))
+        stop = 5 + ended[0] + 1 if len(ended) else 15
+        np.testing.assert_array_equal(row[:stop], row_free[: min(stop, width)])
+        assert (row[stop:] == 3).all()
+    alone = model.generate(
+        tensor(PROMPT[:1]), max_new_tokens=10, eos_token_id=end, return_dict_in_generate=True
+    ).sequences
+    # Flax's tensors always have the full length.
+    first = 5 + np.flatnonzero(free[0, 5:] == end)[0] + 1
+    assert alone.shape == (1, 15 if PREFIX == "Flax" else first)
+
+
+def test_min_new_tokens(model):
+    end = int(generate(model, max_new_tokens=1)[0, 5])
+    tokens = generate(model, max_new_tokens=8, min_new_tokens=5, eos_token_id=end)
+    assert not (tokens[:, 5:10] == end).any()
+    by_length = generate(model, max_new_tokens=8, min_length=10, eos_token_id=end)
+    np.testing.assert_array_equal(tokens, by_length)
+
+
+def test_no_repeat_ngram(model):
+    for size in (1, 2, 3):
+        tokens = generate(model, max_new_tokens=25, no_repeat_ngram_size=size)
+        for row in tokens:
+            ngrams = [tuple(row[i : i + size]) for i in range(len(row) - size + 1)]
+            assert len(set(ngrams)) == len(ngrams)
+
+
+def test_max_length_and_default(model):
+    assert generate(model, max_length=9).shape == (3, 9)
+    assert generate(model).shape == (3, 25)  # 20 new tokens
+    assert generate(model, np.tile(PROMPT, 4)).shape == (3, 32)  # max_position_embeddings
+    np.testing.assert_array_equal(
+        generate(model, None, bos_token_id=4, max_length=6),
+        generate(model, np.array([[4]]), max_length=6),
+    )
+
+
+def test_token_types_and_context():
+    """They reach the network at each step."""
+    model = make_model(add_cross_attention=True, num_hidden_layers=1)
+    rng = np.random.default_rng(3)
+    context_mask = tensor(np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]]))
+    types = np.array([[0, 0, 0, 1, 1]] * 3)
+
+    def run(context, **parameters):
+        encoder = dict(encoder_hidden_states=tensor(context), encoder_attention_mask=context_mask)
+        return generate(model, token_type_ids=types, max_new_tokens=5, **encoder, **parameters)
+
+    context, other = rng.normal(size=(2, 3, 4, 16)).astype("float32")
+    tokens = run(context)
+    # Compiled on JAX; Keras's call knows the documented arguments only.
+    call = model if PREFIX == "Flax" else model.network
+    logits = call(
+        input_ids=tensor(tokens),
+        token_type_ids=tensor(np.pad(types, ((0, 0), (0, 5)), "edge")),
+        encoder_hidden_states=tensor(context),
+        encoder_attention_mask=context_mask,
+    )["logits"]
+    logits = keras.ops.convert_to_numpy(logits)
+    np.testing.assert_array_equal(tokens[:, 5:], logits[:, 4:-1].argmax(-1))
+    beams = run(context, num_beams=2)
+    np.testing.assert_array_equal(beams, run(context, num_beams=2, use_cache=False))
+    assert (beams != run(other, num_beams=2)).any()
+
+
+# Beam search
+
+
+def test_wide_beam_search_finds_the_best_sequence():
+    """With every prefix in the beams, the result is the most probable of all sequences."""
+    model = make_model(vocab_size=8, num_hidden_layers=1)
+    prompt = PROMPT[:1] % 8
+    endings = np.array(list(itertools.product(range(8), repeat=2)))
+    tokens = np.concatenate([np.repeat(prompt, 64, axis=0), endings], axis=1)
+    logits = model(input_ids=tensor(tokens)).logits
+    log_probs = processors.log_softmax(keras.ops.convert_to_numpy(logits))[:, 4:6]
+    totals = np.take_along_axis(log_probs, endings[..., None], axis=2).sum(axis=(1, 2))
+    found = model.generate(
+        tensor(prompt),
+        max_new_tokens=2,
+        num_beams=8,
+        num_return_sequences=3,
+        return_dict_in_generate=True,
+        output_scores=True,
+    )
+    sequences = keras.ops.convert_to_numpy(found.sequences)
+    np.testing.assert_array_equal(sequences, tokens[np.argsort(-totals)[:3]])
+    scores = found.scores if PREFIX == "Flax" else found.sequences_scores
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(scores), np.sort(-totals)[:3] / -2, **FLOAT32
+    )
+
+
+LIVE = [
+    dict(),
+    dict(attention_mask=LEFT_MASK, repetition_penalty=1.5),
+    dict(attention_mask=LEFT_MASK, eos_token_id=[7, 12, 30], no_repeat_ngram_size=3),
+    dict(attention_mask=LEFT_MASK, num_beams=4, eos_token_id=[12, 30, 45], early_stopping=True),
+    dict(num_beams=3, eos_token_id=30, length_penalty=2.0, num_return_sequences=2),
+    dict(num_beams=3, eos_token_id=[12, 30], length_penalty=0.5, early_stopping="never"),
+]
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="compares with transformers' torch class")
+@pytest.mark.parametrize("parameters", LIVE, ids=lambda p: "-".join(p) or "greedy")
+def test_tokens_of_live_transformers(model, parameters, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    model.save_pretrained(tmp_path)
+    # transformers 5 cannot compute beyond max_position_embeddings
+    reference = transformers.RoFormerForCausalLM.from_pretrained(tmp_path)
+    prompt = np.where(parameters.get("attention_mask", 1), PROMPT, 0)
+    parameters = {"pad_token_id": 0, "max_new_tokens": 14, **parameters}
+    np.testing.assert_array_equal(
+        generate(model, prompt, **parameters),
+        generate(reference, prompt, do_sample=False, **parameters),
+    )
+
+
+# Sampling
+
+
+def test_a_seed_reproduces(model):
+    parameters = dict(max_new_tokens=12, do_sample=True, num_return_sequences=2)
+    first = generate(model, seed=5, **parameters)
+    assert first.shape == (6, 17)
+    np.testing.assert_array_equal(first, generate(model, seed=5, **parameters))
+    assert (first != generate(model, seed=6, **parameters)).any()
+    assert (first[0] != first[1]).any()
+
+
+def test_the_same_seed_gives_the_same_tokens_on_every_backend(model):
+    """As first drawn on JAX: the logits agree to 1e-5, and the draws are NumPy's."""
+    tokens = generate(model, max_new_tokens=10, do_sample=True, top_k=20, seed=1)
+    expected = [
+        [14, 54, 43, 3, 14, 14, 14, 14, 54, 14],
+        [59, 14, 14, 34, 38, 14, 14, 14, 43, 11],
+        [3, 14, 14, 14, 14, 14, 29, 59, 14, 59],
+    ]
+    np.testing.assert_array_equal(tokens[:, 5:], expected)
+
+
+def test_framework_seed(model):
+    """Without a seed, the framework's own generator decides; Flax has its keys."""
+    parameters = dict(max_new_tokens=12, do_sample=True)
+    if PREFIX == "Flax":
+        import jax
+
+        keys = [dict(prng_key=jax.random.PRNGKey(i)) for i in (0, 0, 1)]
+        found = [generate(model, **parameters, **key) for key in keys]
+    else:
+        found = []
+        for seed in (0, 0, 1):
+            keras.utils.set_random_seed(seed)
+            found.append(generate(model, **parameters))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (found[0] != found[2]).any()
+
+
+@pytest.mark.parametrize("parameters", [dict(top_k=3), dict(top_k=0, top_p=0.6)], ids=["k", "p"])
+def test_support_and_frequencies(model, parameters):
+    """First tokens are drawn from the filtered softmax."""
+    temperature, count = 1.5, 2000
+    tokens = generate(
+        model,
+        PROMPT[:1],
+        max_new_tokens=1,
+        do_sample=True,
+        num_return_sequences=count,
+        temperature=temperature,
+        seed=0,
+        **parameters,
+    )[:, 5]
+    probabilities = np.exp(processors.log_softmax(next_logits(model, PROMPT[:1])[0] / temperature))
+    order = np.argsort(-probabilities)
+    if parameters["top_k"]:
+        kept = order[: parameters["top_k"]]
+    else:  # the fewest that reach top_p
+        kept = order[: np.searchsorted(np.cumsum(probabilities[order]), 0.6) + 1]
+    assert len(kept) > 1
+    assert set(tokens) == set(kept)
+    expected = probabilities[kept] / probabilities[kept].sum()
+    found = np.array([(tokens == token).mean() for token in kept])
+    deviation = np.sqrt(expected * (1 - expected) / count)
+    assert (np.abs(found - expected) < 4 * deviation).all()
+
+
+def test_beam_sampling(model):
+    parameters = dict(max_new_tokens=6, do_sample=True, num_beams=3, num_return_sequences=2)
+    first = generate(model, seed=0, **parameters)
+    assert first.shape == (6, 11)
+    np.testing.assert_array_equal(first, generate(model, seed=0, **parameters))
+    assert (first != generate(model, seed=1, **parameters)).any()
+
+
+# Streaming, outputs, arguments
+
+
+class Recorder:
+    def __init__(self):
+        self.values, self.ended = [], False
+
+    def put(self, value):
+        self.values.append(np.array(value.tolist()))
+
+    def end(self):
+        self.ended = True
+
+
+def test_streamer(model):
+    recorder = Recorder()
+    tokens = generate(model, max_new_tokens=4, streamer=recorder)
+    assert recorder.ended
+    np.testing.assert_array_equal(recorder.values[0], PROMPT)
+    np.testing.assert_array_equal(np.transpose(recorder.values[1:]), tokens[:, 5:])
+
+    steps = []
+    generate(model, max_new_tokens=4, streamer=lambda value: steps.append(value.tolist()))
+    np.testing.assert_array_equal(np.transpose(steps), tokens[:, 5:])
+    with pytest.raises(ValueError, match="streamer"):
+        generate(model, num_beams=2, streamer=recorder)
+
+
+def test_output_object(model):
+    output = model.generate(
+        tensor(PROMPT),
+        max_new_tokens=3,
+        return_dict_in_generate=True,
+        output_scores=True,
+        output_logits=True,
+        repetition_penalty=2.0,
+    )
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(output.sequences),
+        generate(model, max_new_tokens=3, repetition_penalty=2.0),
+    )
+    if PREFIX == "Flax":
+        assert list(output) == ["sequences"]
+        return
+    assert len(output.scores) == len(output.logits) == 3
+    logits = keras.ops.convert_to_numpy(output.logits[0])
+    np.testing.assert_allclose(logits, next_logits(model, PROMPT), **FLOAT32)
+    scores = keras.ops.convert_to_numpy(output.scores[0])
+    seen = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(seen, PROMPT, True, axis=1)
+    penalised = np.where(logits < 0, logits * 2, logits / 2)
+    np.testing.assert_allclose(scores, np.where(seen, penalised, logits), **FLOAT32)
+
+
+def test_kinds_of_tensors(model):
+    tokens = model.generate(tensor(PROMPT), max_new_tokens=2)
+    if BACKEND == "torch":
+        import torch
+
+        assert isinstance(tokens, torch.Tensor) and tokens.dtype == torch.int64
+        assert not tokens.requires_grad
+    elif BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        assert tf.is_tensor(tokens) and tokens.dtype == tf.int64
+        prompt = tf.constant(PROMPT, tf.int32)
+        assert model.generate(prompt, max_new_tokens=2).dtype == tf.int32
+    else:
+        import jax
+
+        assert isinstance(tokens.sequences, jax.Array)
+        assert tokens.sequences.dtype == np.int32
+
+
+def test_parameters_come_from_config_and_object():
+    model = make_model(eos_token_id=11, pad_token_id=1, max_length=8, num_hidden_layers=1)
+    assert model.generation_config == GenerationConfig(
+        eos_token_id=11, pad_token_id=1, max_length=8
+    )
+    assert generate(model).shape == (3, 8)
+    wanted = generate(model, max_new_tokens=5, repetition_penalty=1.5)
+    chosen = GenerationConfig(max_new_tokens=5, repetition_penalty=1.5)
+    np.testing.assert_array_equal(wanted, generate(model, generation_config=chosen))
+    np.testing.assert_array_equal(wanted, generate(model, generation_config=vars(chosen)))
+    model.generation_config = chosen
+    np.testing.assert_array_equal(wanted, generate(model, eos_token_id=11, pad_token_id=1))
+
+
+def test_own_processor(model):
+    def only_even(tokens, scores):
+        assert tokens.shape[0] == scores.shape[0]
+        keep = np.arange(VOCABULARY) % 2 == 0
+        return scores + tensor(np.where(keep, 0, -np.inf).astype("float32"))
+
+    tokens = generate(model, max_new_tokens=5, logits_processor=[only_even])
+    assert (tokens[:, 5:] % 2 == 0).all()
+
+
+def test_without_causal_mask():
+    """A bidirectional model cannot use a cache; each token still follows from a plain call."""
+    model = make_model(is_decoder=False, num_hidden_layers=1)
+    tokens = generate(model, max_new_tokens=3)
+    np.testing.assert_array_equal(tokens[:, -1], next_logits(model, tokens[:, :-1]).argmax(-1))
+
+
+@pytest.mark.parametrize(
+    "parameters, error, words",
+    [
+        (dict(max_new_token=3), TypeError, "max_new_token"),
+        (dict(max_length=5), ValueError, "no room"),
+        (dict(temperature=0.0, do_sample=True), ValueError, "temperature"),
+        (dict(top_p=1.5, do_sample=True), ValueError, "top_p"),
+        (dict(num_return_sequences=2), ValueError, "num_return_sequences"),
+        (dict(num_beams=2, num_return_sequences=3), ValueError, "num_return_sequences"),
+        (dict(num_beams=2, early_stopping="soon"), ValueError, "early_stopping"),
+        (dict(attention_mask=LEFT_MASK[:, 1:]), ValueError, "attention_mask"),
+        (dict(input_ids=PROMPT), ValueError, "twice"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_bad_arguments(model, parameters, error, words):
+    with pytest.raises(error, match=words):
+        generate(model, **parameters)
+
+
+def test_bad_prompts(model):
+    with pytest.raises(ValueError, match="bos_token_id"):
+        model.generate()
+    with pytest.raises(ValueError, match="shape"):
+        model.generate(tensor(PROMPT[0]))
+    if PREFIX != "Flax":
+        with pytest.raises(TypeError, match="params"):
+            model.generate(tensor(PROMPT), params={})
