@@ -10,7 +10,7 @@ import hashlib
 import json
 import lzma
 import random
-import sys
+import tempfile
 import unicodedata
 from pathlib import Path
 
@@ -197,6 +197,7 @@ def main():
         }
     (HERE / "hashes.json").write_text(json.dumps(hashes, indent=0) + "\n")
     record_calls(classes, lines[:60] + lines[10_000:10_400])
+    record_saved(classes)
 
 
 def record_calls(classes, texts):
@@ -215,22 +216,30 @@ def record_calls(classes, texts):
     (HERE / "calls.json.xz").write_bytes(lzma.compress(data, preset=9))
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] == ["calls"]:
-        from transformers import (
-            BertTokenizer,
-            BertTokenizerFast,
-            RoFormerTokenizer,
-            RoFormerTokenizerFast,
-        )
+def record_saved(classes):
+    """Directories that transformers saves, as {file: content}, and what their tokenizers give."""
+    from tokenizers import AddedToken
 
-        all_lines = committed_lines()
-        record_calls(
-            {
-                True: (RoFormerTokenizer, RoFormerTokenizerFast),
-                False: (BertTokenizer, BertTokenizerFast),
-            },
-            all_lines[:60] + all_lines[10_000:10_400],
-        )
-    else:
-        main()
+    vocab = Path(VOCAB).read_text(encoding="utf-8").split("\n")[:400]
+    texts = committed_lines()[:12] + added_texts(random.Random(5))[:100]
+    saved = {}
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "vocab.txt"
+        path.write_text("\n".join(vocab) + "\n", encoding="utf-8")
+        for pair in classes.values():
+            for cls in pair:
+                tokenizer = cls(str(path), model_max_length=50, do_lower_case=False)
+                add_tokens(tokenizer, AddedToken)
+                tokenizer.add_special_tokens({"additional_special_tokens": ["<e>"]})
+                # Before saving: transformers' fast class loses its segmenter by that.
+                ids = [tokenizer(text)["input_ids"] for text in texts]
+                folder = Path(directory) / cls.__name__
+                tokenizer.save_pretrained(folder)
+                files = {p.name: p.read_text(encoding="utf-8") for p in folder.iterdir()}
+                saved[cls.__name__] = {"files": files, "texts": texts, "ids": ids}
+    data = json.dumps(saved, ensure_ascii=False).encode()
+    (HERE / "saved.json.xz").write_bytes(lzma.compress(data, preset=9))
+
+
+if __name__ == "__main__":
+    main()

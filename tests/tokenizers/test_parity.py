@@ -26,7 +26,12 @@ from pathlib import Path
 
 import pytest
 
-from keras_roformer.tokenizers import AddedToken, RoFormerTokenizer, RoFormerTokenizerFast
+from keras_roformer.tokenizers import (
+    AddedToken,
+    AutoTokenizer,
+    RoFormerTokenizer,
+    RoFormerTokenizerFast,
+)
 
 from . import record
 from .strings import GROUP, committed_lines, corpus_lines, fuzzed
@@ -121,3 +126,21 @@ def test_added_tokens(word):
     assert counts == recorded["counts"]
     check(recorded["slow"], record.slow_hashes, slow, texts, every=1)
     check(recorded["fast"], record.fast_hashes, fast, texts, every=1)
+
+
+@pytest.mark.parametrize(
+    "name", ["RoFormerTokenizer", "RoFormerTokenizerFast", "BertTokenizer", "BertTokenizerFast"]
+)
+def test_directories_that_transformers_saved(name, tmp_path):
+    saved = json.loads(lzma.decompress((HERE / "saved.json.xz").read_bytes()))[name]
+    for file, content in saved["files"].items():
+        (tmp_path / file).write_text(content, encoding="utf-8")
+    fast = name.endswith("Fast")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path, use_fast=fast)
+    assert tokenizer.is_fast == fast and tokenizer.use_jieba == name.startswith("RoFormer")
+    assert tokenizer.model_max_length == 50
+    assert tokenizer.additional_special_tokens == ["<e>"]
+    assert [tokenizer(text)["input_ids"] for text in saved["texts"]] == saved["ids"]
+    tokenizer.save_pretrained(tmp_path / "again")
+    again = type(tokenizer).from_pretrained(tmp_path / "again")
+    assert [again(text)["input_ids"] for text in saved["texts"]] == saved["ids"]
