@@ -267,3 +267,32 @@ def test_transformers_trainer(task, tmp_path):
     model.config.save_pretrained(tmp_path / "final")
     again = cls.from_pretrained(tmp_path / "final")
     close(again(rows[:2]).logits, model.eval()(rows[:2]).logits)
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_cache_objects_of_transformers(cross):
+    """A cache object is filled in place and comes back; tuples stay tuples."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = kr.RoFormerConfig(**CONFIG, is_decoder=True, add_cross_attention=cross)
+    model = kr.RoFormerForCausalLM(config).eval()
+    ids = torch.tensor(np.random.default_rng(0).integers(1, 50, (2, 6)))
+    context = {"encoder_hidden_states": torch.randn(2, 4, 32)} if cross else {}
+    wanted = model(ids, **context).logits
+    for past in (
+        transformers.EncoderDecoderCache(transformers.DynamicCache(), transformers.DynamicCache()),
+        transformers.DynamicCache() if not cross else None,
+    ):
+        logits = []
+        for i in range(6):
+            output = model(ids[:, i : i + 1], past_key_values=past, use_cache=True, **context)
+            assert isinstance(output.past_key_values, tuple) == (
+                past is None or type(past) is tuple
+            )
+            if not isinstance(output.past_key_values, tuple):
+                assert output.past_key_values is past
+            past = output.past_key_values
+            logits.append(output.logits)
+        close(torch.cat(logits, dim=1), wanted)
+    if cross:
+        assert isinstance(past, tuple) and {len(entry) for entry in past} == {4}

@@ -12,6 +12,7 @@ from keras import ops
 from keras_roformer import outputs as output_classes
 from keras_roformer import presets, surgery
 from keras_roformer.config import RoFormerConfig
+from keras_roformer.facades import cache
 from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
 from keras_roformer.weights import checkpoint, names, transfer
 
@@ -143,13 +144,12 @@ class PreTrained:
         labels = [given.pop(name, None) for name in task.labels]
         past = given.pop("past_key_values", None)
         if past is not None:
-            given["past_key_values"] = cache_from_documented(past)
+            given["past_key_values"] = cache.from_documented(past)
 
         result = run_network(training=training, **given)
 
         if "past_key_values" in result:
-            legacy = cache_to_documented(result["past_key_values"])
-            result["past_key_values"] = put_cache(past, legacy)
+            result["past_key_values"] = cache.to_documented(result["past_key_values"], past)
         if task.loss is not None and all(label is not None for label in labels):
             labels = [ops.convert_to_tensor(label) for label in labels]
             terms = task.loss(config, result, *labels)
@@ -401,42 +401,3 @@ def _log(report, class_name, source):
             source,
             ", ".join(report.unexpected_keys),
         )
-
-
-# The documented cache has (B, N, S, H) tensors, the layers' own (B, S, N, H).
-
-
-def cache_from_documented(past):
-    """`past_key_values`, a cache object or tuples of tensors → the encoder's cache."""
-    if hasattr(past, "to_legacy_cache"):
-        past = past.to_legacy_cache()
-    layers = []
-    for entry in past:
-        tensors = [ops.transpose(tensor, (0, 2, 1, 3)) for tensor in entry if tensor is not None]
-        if len(tensors) not in (2, 4):
-            raise ValueError(
-                "past_key_values must have a tuple per layer of 2 tensors (keys, values), or 4 "
-                f"with cross-attention, got {len(tensors)}"
-            )
-        names = ("cache", "context_cache")[: len(tensors) // 2]
-        layers.append({n: tuple(tensors[2 * i : 2 * i + 2]) for i, n in enumerate(names)})
-    return layers
-
-
-def cache_to_documented(cache):
-    """The encoder's cache → a tuple per layer of (B, N, S, H) tensors."""
-    return tuple(
-        tuple(
-            ops.transpose(tensor, (0, 2, 1, 3))
-            for name in ("cache", "context_cache")
-            for tensor in layer.get(name, ())
-        )
-        for layer in cache
-    )
-
-
-def put_cache(past, legacy):
-    """Give the cache in the format that came in: tuples, or an object made from them."""
-    if past is not None and hasattr(type(past), "from_legacy_cache"):
-        return type(past).from_legacy_cache(legacy)
-    return legacy
