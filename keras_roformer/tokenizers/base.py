@@ -21,6 +21,7 @@ from .packing import (
     pad_row,
 )
 from .segment import Segmenter
+from .train import count_words, make_vocab
 from .vocab import write_vocab
 
 logger = logging.getLogger(__name__)
@@ -985,6 +986,46 @@ class TokenizerBase:
         if single:
             inputs = {key: value[0] for key, value in inputs.items()}
         return BatchEncoding(inputs, tensor_type=return_tensors)
+
+    # Training
+
+    def train_new_from_iterator(
+        self,
+        text_iterator,
+        vocab_size,
+        length=None,
+        new_special_tokens=None,
+        special_tokens_map=None,
+        **kwargs,
+    ):
+        """A tokenizer like this one with a vocabulary made from texts.
+
+        Args:
+            text_iterator: texts, or lists of texts.
+            vocab_size: tokens the vocabulary has at most.
+            length: not needed; taken for compatibility.
+            new_special_tokens: special tokens to have beside the present ones.
+            special_tokens_map: present special token -> what it is to be called.
+            **kwargs: arguments of `tokenizers.trainers.WordPieceTrainer`, which makes the pieces
+                of what is not Chinese.
+        """
+        rename = special_tokens_map or {}
+        special = {n: rename.get(str(v), v) for n, v in self._special.items() if v is not None}
+        more = [*self._additional, *(new_special_tokens or [])]
+        more = [rename.get(str(token), token) for token in more]
+        # BERT's order: padding is token 0.
+        first = [special.get(f"{name}_token") for name in ("pad", "unk", "cls", "sep", "mask")]
+        order = [*first, *special.values(), *more]
+        tokens = list(dict.fromkeys(str(token) for token in order if token is not None))
+        if vocab_size <= len(tokens):
+            raise ValueError(f"vocab_size={vocab_size} has no room beside {tokens}.")
+        counts = count_words(self.core, text_iterator)
+        vocab = make_vocab(
+            counts, self._split_unknown, tokens, vocab_size, self.use_jieba, **kwargs
+        )
+        settings = {k: v for k, v in self.init_kwargs.items() if k != "added_tokens_decoder"}
+        settings |= {"vocab": vocab, "use_jieba": self.use_jieba, **special}
+        return type(self)(**{**settings, "additional_special_tokens": more})
 
     # Ids -> text
 

@@ -170,6 +170,18 @@ class _Core:
             offsets = [span for span in offsets if span[0] != span[1]]
         return ids, offsets
 
+    def word_strings(self, text):
+        """The words of ``text`` as strings, without its added tokens."""
+        plain = self._plain(text)
+        if plain is not None:
+            return self._words(plain)
+        return [
+            word
+            for chunk in self._chunks(text)
+            if chunk.token is None
+            for word in self._words(chunk.string)
+        ]
+
     def words(self, text):
         """The ids of ``text`` and, for each, the index of its jieba word (or added token)."""
         ids, index, count = [], [], 0

@@ -137,6 +137,10 @@ class RoFormerTokenizer(TokenizerBase):
             never_split=settings["never_split"],
         )
 
+    def _split_unknown(self, word):
+        """The parts of a word that is not in the vocabulary."""
+        return self.core.rule.parts(word)
+
     def _plan(self, sequences, options, core):
         """One row a sample; what truncation cuts off stands beside it."""
         if options.overflowing and options.truncation is TruncationStrategy.LONGEST_FIRST:
@@ -292,6 +296,10 @@ class RoFormerTokenizerFast(TokenizerBase):
             prefix=self._prefix,
             limit=self._limit,
         )
+
+    def _split_unknown(self, word):
+        """The parts of a word that is not in the vocabulary."""
+        return [word[start:end] for start, end in self.core.rule.splits(word, known=False)]
 
     def _plan(self, sequences, options, core):
         """One row a sample and, with ``return_overflowing_tokens``, its overflowing rows."""

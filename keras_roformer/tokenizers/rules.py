@@ -19,6 +19,7 @@ parts                 runs of anything else                 own in word_ids()
 ====================  ====================================  =====================================
 """
 
+import copy
 import unicodedata
 
 from tokenizers.normalizers import BertNormalizer
@@ -127,6 +128,14 @@ class SlowRule:
             chars = word.lower() if self.lower else word
             return self._pieces(chars, range(len(word)), range(1, len(word) + 1))
         return self._basic(word)
+
+    def parts(self, word):
+        """What WordPiece would see of ``word`` if it were not in the vocabulary."""
+        rule = copy.copy(self)
+        rule.whole_words = False
+        rule.never_split = rule.protected = frozenset()
+        rule.wordpiece = lambda chars, starts, ends: [(chars, starts[0], ends[-1])]
+        return [part for part, _, _ in rule(word)]
 
     def _plain_words(self, word):
         """WordPiece of what stands between white space, with no normalisation."""
@@ -265,9 +274,9 @@ class FastRule:
             kinds = {1: "word", 2: "space", 3: "alone"}
             self.kind = Memo(lambda c: kinds[len(bert_split(f"a{c}a"))])
 
-    def splits(self, word):
+    def splits(self, word, known=True):
         """``(start, end)`` of the parts of ``word`` that WordPiece sees one by one."""
-        if self.whole_words is not None and word in self.whole_words:
+        if known and self.whole_words is not None and word in self.whole_words:
             return [(0, len(word))]
         splits, start = [], None
         for index, char in enumerate(word):
