@@ -168,14 +168,21 @@ def presets(as_json, debug):
     if as_json:
         _print_json(found)
         return
-    _print_table(
-        ("name", "size", "description"),
-        [
-            (name, _size(preset["bytes"]), preset.get("description", ""))
-            for name, preset in found.items()
-        ],
-        title="Presets in the box",
-    )
+    header = ("name", "size", "parameters", "masked accuracy", "description")
+    rows = []
+    for name, preset in found.items():
+        # Of held-out texts; metadata.json has all the scores.
+        accuracy = preset.get("scores", {}).get("heldout", {}).get("accuracy")
+        rows.append(
+            (
+                name,
+                f"{preset['bytes'] / 1e6:.1f} MB",
+                f"{preset['parameters']:,}" if "parameters" in preset else "",
+                f"{accuracy:.1%}" if accuracy is not None else "",
+                preset.get("description", ""),
+            )
+        )
+    _print_table(header, rows, title="Presets in the box")
 
 
 @app.command()
@@ -248,15 +255,11 @@ def _print_table(header, rows, title=None):
 
     table = Table(title=title and Text(title), title_justify="left", title_style="bold")
     for name in header:
-        is_number = name in ("probability", "parameters", "size")
+        is_number = name in ("probability", "parameters", "size", "masked accuracy")
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)
-
-
-def _size(count):
-    return f"{count / 1e6:.1f} MB"
 
 
 # Noise and errors

@@ -100,9 +100,15 @@ def test_presets(run, checkpoint, tmp_path, monkeypatch):
     preset = tmp_path / "some_preset"
     preset.mkdir()
     (preset / "config.json").write_text("{}")
-    (preset / "metadata.json").write_text('{"description": "for a test"}')
+    metadata = {"description": "for a test", "parameters": 1234}
+    metadata["scores"] = {"heldout": {"accuracy": 0.3456}}
+    (preset / "metadata.json").write_text(json.dumps(metadata))
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_text("{}")
     monkeypatch.setattr(presets, "DIRECTORIES", [tmp_path])
-    assert run("presets")[1] == "some_preset\t0.0 MB\tfor a test\n"
+    assert run("presets")[1] == (
+        "bare\t0.0 MB\t\t\t\nsome_preset\t0.0 MB\t1,234\t34.6%\tfor a test\n"
+    )
     listed = json.loads(run("presets", "--json")[1])
     assert listed["some_preset"]["description"] == "for a test"
 
