@@ -83,7 +83,7 @@ def test_special_tokens(cls):
     assert tokenizer.eos_token_id == 3
     tokenizer.pad_token_id = 4
     assert tokenizer.pad_token == "[MASK]"
-    assert tokenizer(["好", "好好"], padding=True)["input_ids"][0][-1] in (3, 4)
+    assert tokenizer(["好", "我爱你"], padding=True)["input_ids"][0][-1] == 4
     assert tokenizer.tokenize("<s>好") == ["<s>", "好"]
     assert tokenizer.decode(tokenizer("<s>好")["input_ids"], skip_special_tokens=True) == "好"
     with pytest.raises(ValueError, match="sep_token"):
@@ -114,10 +114,8 @@ def test_building_blocks(cls):
     assert tokenizer.get_special_tokens_mask([7], [8]) == [1, 0, 1, 0, 1]
     mask = tokenizer.get_special_tokens_mask([2, 7, 3], already_has_special_tokens=True)
     assert mask == [1, 0, 1]
-    assert tokenizer.num_special_tokens_to_add(), tokenizer.num_special_tokens_to_add(True) == (
-        2,
-        3,
-    )
+    assert tokenizer.num_special_tokens_to_add() == 2
+    assert tokenizer.num_special_tokens_to_add(pair=True) == 3
     row = tokenizer.prepare_for_model([7, 8, 9], [10], truncation=True, max_length=6)
     assert row["input_ids"] == [2, 7, 8, 3, 10, 3]
     assert tokenizer.convert_tokens_to_ids("[MASK]") == 4
@@ -137,12 +135,8 @@ def test_truncate_sequences():
     tokenizer = RoFormerTokenizer(VOCAB)
     ids = list(range(10))
     assert tokenizer.truncate_sequences(ids, None, 3, stride=1) == (ids[:7], None, ids[6:])
-    first, second, over = (
-        tokenizer.truncate_sequences(ids, ids[:4], 4, "only_second")
-        if False
-        else (tokenizer.truncate_sequences(ids, ids[:4], 3, "only_second"))
-    )
-    assert (first, second, over) == (ids, ids[:1], ids[1:4])
+    cut = tokenizer.truncate_sequences(ids, ids[:4], 3, "only_second")
+    assert cut == (ids, ids[:1], ids[1:4])
 
 
 @BOTH
@@ -221,7 +215,7 @@ def test_more_errors(cls):
 @pytest.mark.parametrize("use_jieba", [True, False])
 def test_training(cls, use_jieba):
     lines = committed_lines()
-    batches = (lines[i : i + 50] for i in range(0, 3000, 50))
+    batches = (lines[i : i + 50] for i in range(0, 1000, 50))
     tokenizer = cls(VOCAB, use_jieba=use_jieba, model_max_length=99, do_lower_case=False)
     trained = tokenizer.train_new_from_iterator(
         batches, 4000, new_special_tokens=["<new>"], special_tokens_map={"[MASK]": "<mask>"}
@@ -233,7 +227,7 @@ def test_training(cls, use_jieba):
     known = [trained.unk_token_id not in trained.encode(line) for line in lines[50:1000]]
     assert sum(known) > 0.99 * len(known)
     words = [t for t in trained.get_vocab() if len(t) > 1 and "\u4e00" <= t[0] <= "\u9fff"]
-    assert (len(words) > 1000) == use_jieba
+    assert (len(words) > 500) == use_jieba
     assert tokenizer.get_vocab() == cls(VOCAB).get_vocab()
 
 
