@@ -4,6 +4,7 @@ import copy
 import inspect
 import logging
 import math
+import os
 import pathlib
 import tempfile
 
@@ -17,6 +18,8 @@ from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
 from keras_roformer.weights import checkpoint, names, transfer
 
 logger = logging.getLogger("keras_roformer")
+
+CHECK_IDS = os.environ.get("KERAS_ROFORMER_CHECK_IDS") != "0"
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "head_mask", "inputs_embeds")
 CONTEXT = ("encoder_hidden_states", "encoder_attention_mask")
@@ -140,6 +143,8 @@ class PreTrained:
         if not config.is_decoder:
             for name in (*CONTEXT, "past_key_values", "cross_attn_head_mask"):
                 given.pop(name, None)
+        self._check_ids(given, "input_ids", config.vocab_size)
+        self._check_ids(given, "token_type_ids", config.type_vocab_size)
         task = TASKS[self.task]
         labels = [given.pop(name, None) for name in task.labels]
         past = given.pop("past_key_values", None)
@@ -158,6 +163,25 @@ class PreTrained:
             **{f: result[f] for f in self.output_class.field_names() if f in result}
         )
         return output if return_dict else output.to_tuple()
+
+    def _check_ids(self, given, name, count):
+        """Refuse ids that no embedding has; JAX and TensorFlow would take another one's.
+
+        Ids that are being traced have no values yet and pass. `KERAS_ROFORMER_CHECK_IDS=0` in the
+        environment switches the check off.
+        """
+        extremes = self._extremes(given[name]) if CHECK_IDS and name in given else None
+        for found in extremes or ():
+            if not 0 <= found < count:
+                raise IndexError(
+                    f"{name} has the id {found}, but {type(self).__name__} knows the ids 0 to "
+                    f"{count - 1}; is the tokenizer another model's?"
+                )
+
+    @staticmethod
+    def _extremes(ids):
+        """Least and greatest of concrete ids; None for ids that are traced, and for none."""
+        raise NotImplementedError
 
     def _reduce(self, terms, task):
         return reduce_loss(terms)

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import keras
+import numpy as np
 
 from keras_roformer import outputs
 from keras_roformer.facades.base import FLAGS, PreTrained
@@ -142,6 +143,12 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         values = self._ordered(self.params if params is None else params)
         run = functools.partial(self._compiled, values, rng)
         return self._run(arguments, run, training=train)
+
+    @staticmethod
+    def _extremes(ids):
+        if isinstance(ids, jax.core.Tracer) or not np.size(ids):
+            return None
+        return [int(np.min(ids)), int(np.max(ids))]
 
     def _apply(self, values, rng, training, **inputs):
         """The network as a pure function of its weights and of a dropout key."""

@@ -3,6 +3,7 @@
 import collections.abc
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -63,6 +64,13 @@ class TFRoFormerPreTrainedModel(PreTrained, keras.Model):
         arguments = self._named_arguments(args, kwargs)
         training = bool(arguments.pop("training", False))
         return self._run(arguments, self.network, training=training)
+
+    @staticmethod
+    def _extremes(ids):
+        is_traced = not isinstance(ids, (np.ndarray, list)) and not hasattr(ids, "numpy")
+        if is_traced or not np.size(ids):
+            return None
+        return [int(np.min(ids)), int(np.max(ids))]
 
     def _reduce(self, terms, task):
         """The documented shapes: (1,) for losses per token, else (batch,)."""

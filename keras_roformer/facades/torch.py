@@ -74,6 +74,12 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
         with keras.device(device):
             return self._run(arguments, self.network.call, training=self.training)
 
+    @staticmethod
+    def _extremes(ids):
+        if torch.compiler.is_compiling() or ids.is_meta or not ids.numel():
+            return None
+        return [extreme.item() for extreme in torch.aminmax(ids)]
+
     # Weights under transformers' names
 
     def _weights(self):

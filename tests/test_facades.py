@@ -1,0 +1,244 @@
+"""What the documented classes share: loading, saving, errors, signatures."""
+
+import inspect
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_roformer as kr
+from keras_roformer import weights
+from keras_roformer.weights import names
+from tests.conftest import FAMILY_PREFIX
+from tests.tolerances import FLOAT32
+
+BACKEND = keras.config.backend()
+PREFIX = FAMILY_PREFIX[BACKEND]
+TASKS = (
+    "Model",
+    "ForMaskedLM",
+    "ForCausalLM",
+    "ForSequenceClassification",
+    "ForMultipleChoice",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+)
+CONFIG = dict(
+    vocab_size=40,
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=24,
+    embedding_size=12,
+    num_labels=3,
+)
+IDS = np.random.default_rng(0).integers(1, 40, (2, 6))
+
+
+def cls(task, prefix=PREFIX):
+    return getattr(kr, f"{prefix}RoFormer{task}")
+
+
+def make(task, **kwargs):
+    keras.utils.set_random_seed(0)
+    model = cls(task)(kr.RoFormerConfig(**{**CONFIG, **kwargs}))
+    return model.eval() if BACKEND == "torch" else model
+
+
+def tensor(x):
+    if BACKEND != "torch":
+        return np.asarray(x)
+    import torch
+
+    return torch.tensor(x)
+
+
+def first(model, ids=IDS):
+    """The first output as an array."""
+    ids = ids[:, None] if "MultipleChoice" in type(model).__name__ else ids
+    output = model(tensor(ids))
+    name = "start_logits" if "start_logits" in output else None
+    name = name or ("logits" if "logits" in output else "last_hidden_state")
+    return keras.ops.convert_to_numpy(output[name])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_name_table_is_complete_both_ways(task):
+    """Every trainable variable has one name, and every name one variable."""
+    network = make(task, is_decoder=True, add_cross_attention=True).network
+    table = list(names.weights(network))
+    assert {id(w.variable) for w in table} == {id(v) for v in network.trainable_variables}
+    assert len({w.name for w in table}) == len(table) == len(network.trainable_variables)
+    originals = [w.original for w in table if w.original]
+    assert len(set(originals)) == len(originals)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("format", ["safetensors", "pytorch", "tensorflow", "flax"])
+def test_every_family_loads_every_format(task, format, tmp_path):
+    model = make(task)
+    model.config.save_pretrained(tmp_path)
+    weights.write(tmp_path, model._canonical(), format=format, kinds=names.kinds(model.network))
+    model, wanted = cls(task).from_pretrained(tmp_path), first(model)
+    np.testing.assert_allclose(first(model), wanted, **FLOAT32)
+
+
+@pytest.mark.parametrize("flag", ["from_pt", "from_tf", "from_flax"])
+def test_documented_format_flags(flag, tmp_path):
+    model = make("ForMaskedLM")
+    model.config.save_pretrained(tmp_path)
+    other = {n: a + 1 for n, a in model._canonical().items()}
+    file_format = {"from_pt": "pytorch", "from_tf": "tensorflow", "from_flax": "flax"}[flag]
+    for name in {"pytorch", "tensorflow", "flax"}:
+        tensors = model._canonical() if name == file_format else other
+        weights.write(tmp_path, tensors, format=name, kinds=names.kinds(model.network))
+    loaded = cls("ForMaskedLM").from_pretrained(tmp_path, **{flag: True})
+    np.testing.assert_allclose(first(loaded), first(model), **FLOAT32)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_save_and_load_round_trip_in_shards(task, tmp_path):
+    model = make(task)
+    model.save_pretrained(tmp_path, max_shard_size=4000)
+    assert any(name.endswith(".index.json") for name in os.listdir(tmp_path))
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved["architectures"] == [f"RoFormer{task}"]
+    np.testing.assert_allclose(first(cls(task).from_pretrained(tmp_path)), first(model), **FLOAT32)
+
+
+def test_new_head_is_reported_and_the_encoder_kept(tmp_path, caplog):
+    model = make("ForMaskedLM")
+    model.save_pretrained(tmp_path)
+    with caplog.at_level(logging.WARNING, "keras_roformer"):
+        other, info = cls("ForTokenClassification").from_pretrained(
+            tmp_path, num_labels=5, output_loading_info=True
+        )
+    assert "classifier.weight" in caplog.text and "train the model" in caplog.text
+    assert info["missing_keys"] == ["classifier.weight", "classifier.bias"]
+    assert "cls.predictions.bias" in info["unexpected_keys"]
+    assert other.config.num_labels == 5 and first(other).shape == (2, 6, 5)
+    bare = cls("Model").from_pretrained(tmp_path)
+    states = model(tensor(IDS), output_hidden_states=True).hidden_states[-1]
+    np.testing.assert_allclose(first(bare), keras.ops.convert_to_numpy(states), **FLOAT32)
+
+
+class TestCheckpointsThatDoNotFit:
+    def write(self, directory, change):
+        model = make("ForMaskedLM")
+        model.config.save_pretrained(directory)
+        tensors = dict(model._canonical())
+        change(tensors)
+        weights.write(directory, tensors)
+
+    def load(self, directory, **kwargs):
+        return cls("ForMaskedLM").from_pretrained(directory, **kwargs)
+
+    def test_missing_encoder_weight(self, tmp_path):
+        self.write(tmp_path, lambda t: t.pop("roformer.encoder.layer.1.output.dense.weight"))
+        with pytest.raises(weights.CheckpointError, match=r"lacks 1 weights.*layer.1.output.dense"):
+            self.load(tmp_path)
+
+    def test_too_many_layers(self, tmp_path):
+        self.write(tmp_path, lambda t: None)
+        with pytest.raises(weights.CheckpointError, match="has, but the model does not"):
+            self.load(tmp_path, num_hidden_layers=1)
+
+    def test_other_shape(self, tmp_path):
+        self.write(tmp_path, lambda t: None)
+        with pytest.raises(weights.CheckpointError, match=r"\(40, 12\), the model needs \(41, 12"):
+            self.load(tmp_path, vocab_size=41)
+        model, info = self.load(
+            tmp_path, vocab_size=41, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+        assert ("roformer.embeddings.word_embeddings.weight", (40, 12), (41, 12)) in info[
+            "mismatched_keys"
+        ]
+
+    def test_bert_and_v2_are_refused_by_name(self, tmp_path):
+        def to_bert(tensors):
+            for name in list(tensors):
+                tensors[name.replace("roformer.", "bert.")] = tensors.pop(name)
+
+        self.write(tmp_path, to_bert)
+        with pytest.raises(weights.CheckpointError, match="is a bert checkpoint"):
+            self.load(tmp_path)
+
+        def to_v2(tensors):
+            for name in [n for n in tensors if "attention.self" in n and n.endswith("bias")]:
+                del tensors[name]
+
+        self.write(tmp_path, to_v2)
+        with pytest.raises(weights.CheckpointError, match="RoFormerV2"):
+            self.load(tmp_path)
+
+
+def test_ids_out_of_range_are_named():
+    model = make("ForMaskedLM")
+    for bad in (40, -1):
+        ids = IDS.copy()
+        ids[1, 2] = bad
+        with pytest.raises(IndexError, match=f"input_ids has the id {bad}, .* 0 to 39"):
+            model(tensor(ids))
+    with pytest.raises(IndexError, match="token_type_ids has the id 2, .* 0 to 1"):
+        model(tensor(IDS), token_type_ids=tensor(np.full_like(IDS, 2)))
+
+
+def test_documented_signature():
+    name = "forward" if BACKEND == "torch" else "call" if BACKEND == "tensorflow" else "__call__"
+    parameters = list(inspect.signature(getattr(cls("ForMaskedLM"), name)).parameters)
+    assert parameters[:4] == ["self", "input_ids", "attention_mask", "token_type_ids"]
+    assert parameters[4] == "head_mask"
+    assert ("labels" in parameters) == (BACKEND != "jax")
+
+
+@pytest.mark.parametrize("value", ["roformer", None, {}])
+def test_constructor_wants_a_config(value):
+    with pytest.raises(TypeError, match="takes a RoFormerConfig.*from_pretrained"):
+        cls("Model")(value)
+    with pytest.raises(TypeError, match="base class"):
+        cls("PreTrainedModel")(kr.RoFormerConfig(**CONFIG))
+
+
+def test_unknown_arguments_are_errors(tmp_path):
+    model = make("Model")
+    with pytest.raises(TypeError, match="no argument 'tokens'"):
+        model(tensor(IDS), tokens=1)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(TypeError, match="unknown argument.*colour"):
+        cls("Model").from_pretrained(tmp_path, colour="red")
+
+
+def test_auto_classes(tmp_path):
+    model = make("ForMaskedLM")
+    model.save_pretrained(tmp_path)
+    loaded = getattr(kr, f"{PREFIX}AutoModelForMaskedLM").from_pretrained(tmp_path)
+    assert type(loaded) is cls("ForMaskedLM")
+    np.testing.assert_allclose(first(loaded), first(model), **FLOAT32)
+    config = kr.AutoConfig.from_pretrained(tmp_path)
+    assert type(getattr(kr, f"{PREFIX}AutoModel").from_config(config)) is cls("Model")
+
+
+def test_wrong_backend_names_both():
+    other = "TFRoFormerModel" if BACKEND != "tensorflow" else "FlaxRoFormerModel"
+    wanted = "tensorflow" if BACKEND != "tensorflow" else "jax"
+    with pytest.raises(
+        RuntimeError, match=f"{wanted} backend.*runs Keras on {BACKEND}.*KERAS_BACKEND={wanted}"
+    ):
+        getattr(kr, other)
+
+
+def test_import_is_light_and_first_class_decides():
+    code = (
+        "import sys, keras_roformer\n"
+        "heavy = {'keras', 'jax', 'torch', 'tensorflow', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        f"keras_roformer.{PREFIX}RoFormerModel\n"
+        f"import keras; assert keras.config.backend() == {BACKEND!r}\n"
+    )
+    environment = {n: v for n, v in os.environ.items() if n != "KERAS_BACKEND"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
