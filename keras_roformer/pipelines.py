@@ -12,7 +12,7 @@ import os
 
 import numpy as np
 
-from keras_roformer.backend import choose_backend
+from keras_roformer.backend import choose_backend, current_backend
 
 logger = logging.getLogger("keras_roformer")
 
@@ -54,7 +54,8 @@ def pipeline(
         torch_dtype: older name of `dtype`.
         batch_size: most texts that the model sees at once.
         backend: "jax", "torch" or "tensorflow"; by default the one that runs already, else the
-            first that is installed.
+            one that `dtype` or `device` belongs to (torch.float16: torch), else the first that is
+            installed.
         kwargs: `cache_dir`, `force_download`, `local_files_only`, `token`, `revision`, `subfolder`
             for the hub; others are defaults for the pipeline's calls, e.g. `top_k`.
 
@@ -73,6 +74,7 @@ def pipeline(
     cls = TASKS[task]
     model = cls.default_model if model is None else model
     hub = {name: kwargs.pop(name) for name in _HUB_ARGUMENTS if name in kwargs}
+    backend = backend or current_backend() or _implied_backend(dtype, torch_dtype, device)
     dtype = _dtype_name(dtype if dtype is not None else torch_dtype)
     if isinstance(model, (str, os.PathLike)):
         runtime = _RUNTIMES[choose_backend(backend)](device)
@@ -328,6 +330,12 @@ def _likeliest(scores, count, candidates=None):
     count = min(count, len(candidates))
     best = candidates[np.argpartition(-scores[candidates], count - 1)[:count]]
     return best[np.lexsort((best, -scores[best]))].tolist()
+
+
+def _implied_backend(*values):
+    """The backend that one of the values, a framework's dtype or device, belongs to; or None."""
+    packages = [type(value).__module__.partition(".")[0] for value in values]
+    return next((package for package in packages if package in _RUNTIMES), None)
 
 
 def _dtype_name(dtype):

@@ -1,6 +1,9 @@
 """pipeline("fill-mask"): transformers' answers and formats, batches, devices, clear errors."""
 
+import os
 import re
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -172,6 +175,24 @@ def test_the_documented_call_on_a_cpu(checkpoint, fill, caplog, backend):
     half = pipeline(task="fill-mask", model=checkpoint, torch_dtype=dtype, device=-1)
     assert "float16 is for a GPU; the pipeline runs in float32" in caplog.text
     assert_same(half("今天[MASK]好。"), fill("今天[MASK]好。"))
+
+
+@pytest.mark.framework_free
+@pytest.mark.parametrize("dtype", ["torch.float16", "tensorflow.float16", "jax.numpy.float16"])
+def test_a_frameworks_dtype_means_its_backend(checkpoint, dtype):
+    """As in the documented example, which imports torch and passes torch.float16."""
+    module, _, name = dtype.rpartition(".")
+    package = module.partition(".")[0]
+    code = (
+        f"import {module} as module; from keras_roformer import pipeline\n"
+        f"fill = pipeline('fill-mask', {checkpoint!r}, torch_dtype=module.{name}, device=-1)\n"
+        "import keras; print(keras.config.backend(), len(fill('今天[MASK]好。')))"
+    )
+    variables = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, env=variables
+    )
+    assert result.stdout.split() == [package, "5"], result.stderr
 
 
 def test_bfloat16_is_near_float32(checkpoint, fill):
