@@ -665,22 +665,20 @@ class TokenizerBase:
         """The one road from sequences to a BatchEncoding."""
         options = self._options(**arguments)
         core = self.core
-        if (
-            options.truncation is TruncationStrategy.DO_NOT_TRUNCATE
-            and not options.overflowing
-            and not options.offsets
-        ):
-            sequences, extra = None, {}
-            plan = [(sample, None, None) for sample in range(len(rows))]
-            ids, sizes = self._whole_rows(rows, options, core)
+        whole = options.truncation is TruncationStrategy.DO_NOT_TRUNCATE and not options.overflowing
+        if whole:
+            plan, extra = [(sample, None, None) for sample in range(len(rows))], {}
+        if whole and not options.offsets:
+            made = self._whole_rows(rows, options, core)
         else:
             sequences = [
                 [self._read(source, options, core) for source in row if source is not None]
                 for row in rows
             ]
-            plan, extra = self._plan(sequences, options, core)
-            ids, sizes = self._cut_rows(sequences, plan, options, core)
-        data, lengths = self._columns(ids, sizes, sequences, plan, options, core, batched)
+            if not whole:
+                plan, extra = self._plan(sequences, options, core)
+            made = self._cut_rows(sequences, plan, options, core)
+        data, lengths = self._columns(*made, options, core, batched)
         data = {**data, **extra} if self.is_fast else {**extra, **data}
 
         def encodings():
@@ -713,7 +711,7 @@ class TokenizerBase:
         return (core.prefix, core.suffix) if options.add_special_tokens else ((), ())
 
     def _whole_rows(self, rows, options, core):
-        """Rows of ids with special tokens, and how long each is up to its second sequence."""
+        """Rows of ids with special tokens; how long each is up to its second sequence; None."""
         prefix, suffix = self._frame(options, core)
         ids_of, split = core.ids, options.split_special
         ids, sizes = [], []
@@ -728,27 +726,32 @@ class TokenizerBase:
                 row += self._source_ids(second, options, core)
                 row += suffix
             ids.append(row)
-        return ids, sizes
+        return ids, sizes, None
 
     def _cut_rows(self, sequences, plan, options, core):
         """`_whole_rows` of the ranges that ``plan`` keeps."""
         prefix, suffix = self._frame(options, core)
-        ids, sizes = [], []
+        before, after = [(0, 0)] * len(prefix), [(0, 0)] * len(suffix)
+        ids, sizes, offsets = [], [], []
         for sample, *ranges in plan:
-            row = list(prefix)
-            for number, (sequence, _) in enumerate(sequences[sample]):
+            row, spans = list(prefix), list(before)
+            for number, (sequence, sequence_spans) in enumerate(sequences[sample]):
                 kept = ranges[number]
                 row += sequence if kept is None else sequence[slice(*kept)]
                 row += suffix
                 if number == 0:
                     sizes.append(len(row))
+                if sequence_spans is not None:
+                    spans += sequence_spans if kept is None else sequence_spans[slice(*kept)]
+                    spans += after
             ids.append(row)
-        return ids, sizes
+            offsets.append(spans)
+        return ids, sizes, offsets if options.offsets else None
 
-    def _columns(self, ids, sizes, sequences, plan, options, core, batched):
+    def _columns(self, ids, sizes, offsets, options, core, batched):
         """The outputs beside the ids, all of them padded; and the rows' lengths."""
         head, tail = map(len, self._frame(options, core))
-        type_ids = special = offsets = None
+        type_ids = special = None
         if options.type_ids:
             if options.add_special_tokens or self.is_fast:
                 type_ids = [
@@ -763,14 +766,6 @@ class TokenizerBase:
                 mask = [1] * head + [0] * (size - head - tail) + [1] * tail
                 rest = len(row) - size
                 special.append(mask + [0] * (rest - tail) + [1] * tail if rest else mask)
-        if options.offsets:
-            no, offsets = [(0, 0)], []
-            for sample, *ranges in plan:
-                spans = no * head
-                for (_, sequence), kept in zip(sequences[sample], ranges, strict=False):
-                    spans += sequence if kept is None else sequence[slice(*kept)]
-                    spans += no * tail
-                offsets.append(spans)
         lengths = list(map(len, ids))
         if options.max_length is None:
             self._warn_too_long(lengths)

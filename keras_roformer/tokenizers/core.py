@@ -66,7 +66,7 @@ class _Core:
         unk = self.added[unk_token][0] if unk_token in self.added else vocab.get(unk_token)
         self.unk_id = unk
         # Plain dicts and not Memos: looking words up is what a call spends most of its time on.
-        self._ids, self._steps = {}, {}
+        self._ids, self._sizes = {}, {}
         self._detail = Memo(self._word_detail)
 
     def __reduce__(self):
@@ -156,19 +156,19 @@ class _Core:
         if plain is None:
             pieces = self.pieces(text, split_special_tokens)
             return pieces.ids, pieces.offsets
-        ids, steps, known = [], [], self._steps
+        ids, sizes, known = [], [], self._sizes
         for word in self._words(plain):
             try:
-                word_ids, word_steps = known[word]
+                word_ids, word_sizes = known[word]
             except KeyError:
-                word_ids, word_steps = remember(known, self._word_steps, word)
+                word_ids, word_sizes = remember(known, self._word_sizes, word)
             ids += word_ids
-            steps += word_steps
-        edges = list(accumulate(steps))
-        offsets = list(zip(edges[::2], edges[1::2], strict=True))
-        if len(offsets) != len(ids):
-            offsets = [span for span in offsets if span[0] != span[1]]
-        return ids, offsets
+            sizes += word_sizes
+        if len(ids) != len(sizes):  # there are gaps
+            edges = list(accumulate(map(abs, sizes), initial=0))
+            return ids, [(edges[i], edges[i + 1]) for i, size in enumerate(sizes) if size > 0]
+        ends = list(accumulate(sizes))
+        return ids, list(zip([0, *ends], ends, strict=False))
 
     def word_strings(self, text):
         """The words of ``text`` as strings, without its added tokens."""
@@ -213,18 +213,17 @@ class _Core:
             raise ValueError(f"{word!r} is not in the vocabulary and there is no unk_token.")
         return tuple([piece[0] for piece in pieces])
 
-    def _word_steps(self, word):
-        """A word's ids, and the steps from edge to edge of its pieces: gap, size, gap, size, ...
-
-        What follows the last piece is a gap with a piece of size 0.
-        """
-        steps, at = [], 0
+    def _word_sizes(self, word):
+        """A word's ids and the sizes of its pieces, in order with those of its gaps, negative."""
+        sizes, at = [], 0
         for _, _, start, end, _ in self._word_detail(word)[0]:
-            steps += [start - at, end - start]
+            if start > at:
+                sizes.append(at - start)
+            sizes.append(end - start)
             at = end
         if at < len(word):
-            steps += [len(word) - at, 0]
-        return self._word_ids(word), tuple(steps)
+            sizes.append(at - len(word))
+        return self._word_ids(word), tuple(sizes)
 
 
 def _alternatives(contents):
