@@ -17,6 +17,7 @@ import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build"
+LONGEST = 40 * 60  # seconds for one run; CI has 90 minutes for everything
 
 # Name of the run → (backend, which tests). The longest first, so that none is waited for alone.
 RUNS = {
@@ -35,14 +36,19 @@ def run(name, arguments):
     command = [sys.executable, "-m", "pytest", "-q", "-m", tests, f"--junitxml={report}"]
     start = time.monotonic()
     with log.open("w") as output:
-        status = subprocess.run(
-            [*command, *arguments],
-            cwd=ROOT,
-            env={**os.environ, "KERAS_BACKEND": backend},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        ).returncode
+        try:
+            status = subprocess.run(
+                [*command, *arguments],
+                cwd=ROOT,
+                env={**os.environ, "KERAS_BACKEND": backend},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=LONGEST,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            status = f"stopped after {LONGEST} s"
+            output.write(f"\n{name}: {status}\n")
     seconds = time.monotonic() - start
     passed, failed, skipped = count(report)
     lines = log.read_text("utf-8", "replace").splitlines()
