@@ -34,6 +34,7 @@ def run(name, arguments):
     log, report = LOGS / f"test-{name}.log", LOGS / f"test-{name}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-m", tests, f"--junitxml={report}"]
+    command.append("--continue-on-collection-errors")
     start = time.monotonic()
     with log.open("w") as output:
         try:
@@ -54,6 +55,7 @@ def run(name, arguments):
     lines = log.read_text("utf-8", "replace").splitlines()
     if status and not failed:
         failed = 1  # pytest itself failed: a crash, no tests, a bad argument
+    lines.append(f"(everything is in {log.relative_to(ROOT)})")
     shown = lines[-60:] if failed else [line for line in lines if line.startswith("SKIPPED")]
     return passed, failed, skipped, seconds, shown
 
