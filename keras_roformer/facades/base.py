@@ -387,6 +387,11 @@ def _documented_call(cls):
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter("self", kind)]
     parameters += [inspect.Parameter(name, kind, default=None) for name in cls.argument_names]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        for name in ALWAYS
+        if name not in cls.argument_names
+    ]
     call.__signature__ = inspect.Signature(parameters)
     call.__name__ = cls.call_name
     call.__qualname__ = f"{cls.__qualname__}.{cls.call_name}"

@@ -55,7 +55,9 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
             )
         self.network = self._make_network(dtype=POLICIES[self.dtype.name])
         self._is_initialized = _do_init
-        self._params = self.init_weights(self.key, input_shape) if _do_init else None
+        self._params = None
+        if _do_init:
+            self.params = self.init_weights(self.key, input_shape)
         self._compiled = jax.jit(self._apply, static_argnames=STATIC)
 
     # Parameters
@@ -106,7 +108,7 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
     def params(self, params):
         if not self._is_initialized:
             raise AttributeError("`params` cannot be set on a model made with `_do_init=False`")
-        self._ordered(params)  # says what does not fit
+        self._assign(params)  # says what does not fit
         self._params = params
 
     def _ordered(self, params):
