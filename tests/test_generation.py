@@ -134,6 +134,34 @@ def test_few_compilations():
     assert counts == (1, 1)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="steps are traced on torch only")
+@pytest.mark.parametrize("parameters", [{}, dict(num_beams=2)], ids=["greedy", "beam"])
+def test_traced_steps(monkeypatch, parameters):
+    """A trace serves every later step, with the weights of the moment, on any mask."""
+    monkeypatch.setattr(decoding._TorchRunner, "STEPS_BEFORE_TRACE", 10**9)
+    model = make_model(rotary_value=True)
+
+    def run():
+        padded = generate(model, PROMPT, attention_mask=LEFT_MASK, max_new_tokens=8, **parameters)
+        return np.concatenate([padded, generate(model, max_new_tokens=8, **parameters)])
+
+    expected = run()
+    monkeypatch.setattr(decoding._TorchRunner, "STEPS_BEFORE_TRACE", 2)
+    np.testing.assert_array_equal(run(), expected)
+    assert len(model._kept_runner._traces) == 1
+    for parameter in model.parameters():
+        parameter.data.mul_(-1)  # in place
+    negative = run()
+    for parameter in model.parameters():
+        parameter.data = -parameter.data  # in another place
+    np.testing.assert_array_equal(run(), expected)
+    assert (negative != expected).any()
+    traced = model.double() and run()
+    monkeypatch.setattr(decoding._TorchRunner, "STEPS_BEFORE_TRACE", 10**9)
+    model._kept_runner = None
+    np.testing.assert_array_equal(traced, run())
+
+
 def test_new_weights_are_seen():
     """A compiled step computes with the weights of the moment."""
     model = make_model(num_hidden_layers=1)

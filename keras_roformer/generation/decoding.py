@@ -5,8 +5,10 @@ keys and values of the earlier ones (`_step`). These two functions are compiled 
 TensorFlow, where every shape costs a compilation: prompts and caches are padded to a few lengths.
 """
 
+import collections
 import dataclasses
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -39,24 +41,28 @@ def _step(network, cache, rows, inputs):
 
     `rows`, (B,), says which row of the cache each row continues; None: its own.
     """
-    if rows is not None:
-        cache = [
-            {**layer, "cache": tuple(ops.take(x, rows, axis=0) for x in layer["cache"])}
-            for layer in cache
-        ]
+    cache = _reorder(cache, rows)
     outputs = network(**inputs, past_key_values=cache, use_cache=True, training=False)
     return ops.cast(outputs["logits"][:, 0], "float32"), outputs["past_key_values"]
+
+
+def _reorder(cache, rows):
+    """Rows of the cache; those of a context are alike for all beams of a prompt and stay."""
+    if rows is None:
+        return cache
+    return [
+        {**layer, "cache": tuple(ops.take(x, rows, axis=0) for x in layer["cache"])}
+        for layer in cache
+    ]
 
 
 class _JaxRunner:
     """`_prefill` and `_step` as compiled functions of the weights; the cache is donated."""
 
-    fixed_size = True
+    pads_prompts = True
 
     def __init__(self, network, variables):
         import jax
-
-        self.variables = variables
 
         def pure(function):
             def run(values, first, *rest):
@@ -72,12 +78,11 @@ class _JaxRunner:
 class _TensorFlowRunner:
     """`_prefill` and `_step` as graphs."""
 
-    fixed_size = True
+    pads_prompts = True
 
     def __init__(self, network, variables):
         import tensorflow as tf
 
-        self.variables = variables
         self._prefill = tf.function(functools.partial(_prefill, network))
         self._step = tf.function(functools.partial(_step, network))
 
@@ -89,19 +94,55 @@ class _TensorFlowRunner:
 
 
 class _TorchRunner:
-    """`_prefill` and `_step` as they are; the cache grows."""
+    """`_prefill` as it is; `_step` too, until a shape has come often enough to trace it.
 
-    fixed_size = False
+    Of a step with a small model, nine tenths of the time go into Python; a trace runs without it
+    but takes as long to make as some 70 steps.
+    """
+
+    pads_prompts = False
+    STEPS_BEFORE_TRACE = 64
 
     def __init__(self, network, variables):
-        self.variables = variables
-        self.call = network.call  # without the bookkeeping of Keras's `__call__`
+        self.network = network
+        self._counts = collections.Counter()
+        self._traces = {}
 
     def prefill(self, values, cache_length, inputs):
-        return _prefill(self.call, cache_length, inputs)
+        # Not Keras's `__call__`, whose bookkeeping costs time.
+        return _prefill(self.network.call, cache_length, inputs)
 
     def step(self, values, cache, rows, inputs):
-        return _step(self.call, cache, rows, inputs)
+        flat = [*keras.tree.flatten(_reorder(cache, rows)), *inputs.values()]
+        key = (tuple(inputs), *((x.shape, x.dtype, x.device) for x in flat))
+        self._counts[key] += 1
+        if key not in self._traces and self._counts[key] > self.STEPS_BEFORE_TRACE:
+            self._traces[key] = self._trace(cache, tuple(inputs), flat)
+        if key in self._traces:
+            return self._traces[key](*flat), _like(cache, flat)  # the cache is changed in place
+        return _step(self.network.call, _like(cache, flat), None, inputs)
+
+    def _trace(self, cache, names, flat):
+        import torch
+
+        class Step(torch.nn.Module):
+            def __init__(self, network):
+                super().__init__()
+                self.network = network
+
+            def forward(self, *flat):
+                inputs = dict(zip(names, flat[-len(names) :], strict=True))
+                return _step(self.network.call, _like(cache, flat), None, inputs)[0]
+
+        with warnings.catch_warnings():
+            # It warns of tensors' shapes used as numbers: the trace is for these shapes only.
+            warnings.simplefilter("ignore")
+            return torch.jit.trace(Step(self.network), tuple(flat), check_trace=False)
+
+
+def _like(cache, flat):
+    """The leading tensors of `flat` in the structure of `cache`."""
+    return keras.tree.pack_sequence_as(cache, flat[: len(keras.tree.flatten(cache))])
 
 
 RUNNERS = {"jax": _JaxRunner, "tensorflow": _TensorFlowRunner, "torch": _TorchRunner}
@@ -132,8 +173,7 @@ class Decoding:
         self.use_cache = use_cache
         self.tokens = prompt.tokens
         self.length = prompt.tokens.shape[1]
-        # One length of the mask for prompt and steps, so that both fit a compiled shape.
-        self.size = _bucket(max_length) if runner.fixed_size else max_length
+        self.size = _bucket(max_length)  # of the cache
         self.mask = np.ones((len(prompt.tokens), self.size), "int32")
         self.mask[:, : self.length] = prompt.mask
         self.cache = None
@@ -170,11 +210,8 @@ class Decoding:
             return self._read_all()
         index = self.length - 1
         inputs = self._inputs(slice(index, self.length))
-        if self.runner.fixed_size:
-            inputs["cache_index"] = np.asarray(index, "int32")
-            inputs["attention_mask"] = self.mask
-        else:
-            inputs["attention_mask"] = self.mask[:, : self.length]
+        inputs["cache_index"] = np.asarray(index, "int32")
+        inputs["attention_mask"] = self.mask
         rows = None if rows is None else ops.convert_to_tensor(rows.astype("int32"))
         logits, self.cache = self.runner.step(
             self.values, self.cache, rows, {**_tensors(inputs), **self.extras}
@@ -183,15 +220,14 @@ class Decoding:
 
     def _read_all(self):
         """Logits after all tokens so far; makes the cache if there is one."""
-        width = min(_bucket(self.length), self.size) if self.runner.fixed_size else self.length
+        width = min(_bucket(self.length), self.size) if self.runner.pads_prompts else self.length
         inputs = self._inputs(slice(0, width))
         inputs["attention_mask"] = self.mask[:, :width].copy()
         inputs["attention_mask"][:, self.length :] = 0
         inputs["logits_positions"] = np.full((len(self.tokens), 1), self.length - 1, "int32")
-        size = self.size if self.runner.fixed_size else self.length
         logits, self.cache = self.runner.prefill(
             self.values,
-            size if self.use_cache else None,
+            self.size if self.use_cache else None,
             {**_tensors(inputs), **self.extras},
         )
         return to_numpy(logits)

@@ -199,10 +199,16 @@ class GenerationMixin:
         if self.family == "Flax":
             variables = [variable for _, variable in self._paths()]
             values = self._ordered(self.params if params is None else params)
+        # Compiled functions are kept until the network has other variables (resized, pruned), or,
+        # on torch, until these are elsewhere (another device or dtype).
+        made_for = [id(variable) for variable in variables]
+        if keras.config.backend() == "torch":
+            made_for += [variable.value.data_ptr() for variable in variables]
         runner = self._kept_runner
-        # Compiled functions are kept until the network has other variables (resized, pruned).
-        if runner is None or list(map(id, runner.variables)) != list(map(id, variables)):
+        if runner is None or runner.made_for != made_for:
             runner = RUNNERS[keras.config.backend()](self.network, variables)
+            runner.made_for = made_for
+            runner.variables = variables  # alive, so that no other gets their ids
             self._kept_runner = runner
         return runner, values
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_roformer.layers.base import Block
-from keras_roformer.layers.kernels import FUSES_DROPOUT, fused_attention
+from keras_roformer.layers.kernels import FUSES_DROPOUT, fused_attention, write_cache
 from keras_roformer.layers.rotary import apply_rotary
 
 
@@ -137,4 +137,4 @@ def _extend(past, new, index):
     new = ops.cast(new, past.dtype)
     if index is None:
         return ops.concatenate([past, new], axis=1)
-    return ops.slice_update(past, (0, index, 0, 0), new)
+    return write_cache(past, new, index)
