@@ -67,6 +67,8 @@ class _Core:
         self.unk_id = unk
         # Plain dicts and not Memos: looking words up is what a call spends most of its time on.
         self._ids, self._sizes = {}, {}
+        # Spans recur in every text: sharing the tuples is quicker than making (and freeing) them.
+        self._spans = Memo(tuple).__getitem__
         self._detail = Memo(self._word_detail)
 
     def __reduce__(self):
@@ -168,7 +170,7 @@ class _Core:
             edges = list(accumulate(map(abs, sizes), initial=0))
             return ids, [(edges[i], edges[i + 1]) for i, size in enumerate(sizes) if size > 0]
         ends = list(accumulate(sizes))
-        return ids, list(zip([0, *ends], ends, strict=False))
+        return ids, list(map(self._spans, zip([0, *ends], ends, strict=False)))
 
     def word_strings(self, text):
         """The words of ``text`` as strings, without its added tokens."""
