@@ -1,16 +1,7 @@
 """The Auto classes of the documented examples, for the one model type there is."""
 
-import importlib
+import keras_roformer
 
-HEADS = (
-    "",
-    "ForMaskedLM",
-    "ForCausalLM",
-    "ForSequenceClassification",
-    "ForMultipleChoice",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-)
 FAMILIES = ("", "TF", "Flax")
 
 
@@ -24,7 +15,7 @@ class _AutoModel:
 
     @classmethod
     def _class(cls):
-        return getattr(importlib.import_module("keras_roformer"), cls.target)
+        return getattr(keras_roformer, cls.target)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
@@ -39,7 +30,7 @@ class _AutoModel:
 
 
 for _family in FAMILIES:
-    for _head in HEADS:
+    for _head in ("", *keras_roformer._TASKS[1:-1]):
         _name = f"{_family}AutoModel{_head}"
         globals()[_name] = type(
             _name,
