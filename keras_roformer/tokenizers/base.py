@@ -1,4 +1,4 @@
-"""What both tokenizers do alike: special and added tokens, encoding calls, decoding, files."""
+"""What both tokenizers do alike beside their calls: set-up, padding, decoding, training, files."""
 
 import copy
 import json
@@ -7,34 +7,20 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sized
-from typing import NamedTuple
 
 from tokenizers import AddedToken
 
-from .core import Pieces
+from .calls import Calls
 from .files import find_files, read_settings
-from .packing import (
-    BatchEncoding,
-    Encoding,
-    PaddingStrategy,
-    TruncationStrategy,
-    pad_row,
-)
+from .packing import BatchEncoding, pad_row
 from .segment import Segmenter
+from .special import SPECIAL_TOKENS, SpecialTokens, as_added
 from .train import count_words, make_vocab
 from .vocab import write_vocab
 
 logger = logging.getLogger(__name__)
 
 VERY_LARGE_INTEGER = int(1e30)  # model_max_length of a tokenizer that has no limit
-LARGE_INTEGER = int(1e20)
-_SPECIAL = (
-    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
-)  # fmt: skip
-_BAD_TEXT = (
-    "text input must be of type `str` (single example), `list[str]` (batch or single pretokenized "
-    "example) or `list[list[str]]` (batch of pretokenized examples)"
-)
 # Chinese and its punctuation, kana, fullwidth forms: written without spaces around them.
 _UNSPACED = (
     "\u2e80-\u303f\u3040-\u30ff\u3100-\u312f\u31a0-\u9fff\uf900-\ufaff\ufe30-\ufe4f"
@@ -43,59 +29,11 @@ _UNSPACED = (
 _SPURIOUS_SPACE = re.compile(f"(?<=[{_UNSPACED}]) | (?=[{_UNSPACED}])")
 
 
-class Options(NamedTuple):
-    """How rows become model inputs: the checked arguments of one call."""
-
-    add_special_tokens: bool
-    padding: PaddingStrategy
-    truncation: TruncationStrategy
-    max_length: int | None
-    stride: int
-    split: bool
-    multiple: int | None
-    side: str
-    tensors: object
-    type_ids: bool
-    attention_mask: bool
-    overflowing: bool
-    special_mask: bool
-    offsets: bool
-    length: bool
-    split_special: bool
+# What the fast tokenizer's decoder joins to the token before it.
+_ATTACHED = (".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re")
 
 
-class Row(NamedTuple):
-    """A row of the output: which sample it is from and which ranges of its sequences it holds."""
-
-    sample: int
-    first: tuple
-    second: tuple | None
-
-
-def _special_properties(name):
-    """The properties ``name`` (a token) and ``name_id`` (its id)."""
-
-    def get(self):
-        value = self._special[name]
-        return None if value is None else str(value)
-
-    def set_(self, value):
-        if value is not None and not isinstance(value, (str, AddedToken)):
-            raise ValueError(f"Cannot set {value!r} as the {name}: it must be a str or AddedToken.")
-        self._special[name] = value
-        self._changed()
-
-    def get_id(self):
-        token = get(self)
-        return None if token is None else self.convert_tokens_to_ids(token)
-
-    def set_id(self, value):
-        set_(self, None if value is None else self.convert_ids_to_tokens(int(value)))
-
-    return property(get, set_), property(get_id, set_id)
-
-
-class TokenizerBase:
+class TokenizerBase(SpecialTokens, Calls):
     """The documented base-class API over a core (`core.py`); see RoFormerTokenizer for arguments.
 
     A tokenizer is a vocabulary, added tokens and settings. Its core is derived from these, is
@@ -103,7 +41,7 @@ class TokenizerBase:
     pickled or copied.
     """
 
-    SPECIAL_TOKENS_ATTRIBUTES = [*_SPECIAL, "additional_special_tokens"]
+    SPECIAL_TOKENS_ATTRIBUTES = [*SPECIAL_TOKENS, "additional_special_tokens"]
     vocab_files_names = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
     model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
     padding_side = "right"
@@ -135,9 +73,9 @@ class TokenizerBase:
             self.init_kwargs["user_dict"] = self.segmenter.words
         self._vocab = vocab
         self._tokens = {index: token for token, index in vocab.items()}
-        self._special = dict.fromkeys(_SPECIAL)
+        self._special = dict.fromkeys(SPECIAL_TOKENS)
         self._special.update(special)
-        self._special.update({name: kwargs.pop(name) for name in _SPECIAL if name in kwargs})
+        self._special.update({name: kwargs.pop(name) for name in SPECIAL_TOKENS if name in kwargs})
         for name, value in self._special.items():
             if value is not None and not isinstance(value, (str, AddedToken)):
                 raise TypeError(f"{name}={value!r} must be a str or AddedToken.")
@@ -145,7 +83,7 @@ class TokenizerBase:
         self._additional = list(kwargs.pop("additional_special_tokens", None) or [])
         self._added = {}
         for index, token in sorted((kwargs.pop("added_tokens_decoder", None) or {}).items()):
-            self._added[int(index)] = _as_added(token)
+            self._added[int(index)] = as_added(token)
         missing = [
             str(value)
             for name, value in self._special.items()
@@ -162,72 +100,6 @@ class TokenizerBase:
                 missing,
                 self.convert_tokens_to_ids(missing),
             )
-
-    # Special tokens
-
-    for _name in _SPECIAL:
-        locals()[_name], locals()[f"{_name}_id"] = _special_properties(_name)
-    del _name
-    pad_token_type_id = 0
-
-    @property
-    def additional_special_tokens(self):
-        """Special tokens beside the named ones."""
-        return [str(token) for token in self._additional]
-
-    @additional_special_tokens.setter
-    def additional_special_tokens(self, value):
-        self._additional = list(value or [])
-        self._changed()
-
-    @property
-    def additional_special_tokens_ids(self):
-        return self.convert_tokens_to_ids(self.additional_special_tokens)
-
-    @property
-    def special_tokens_map_extended(self):
-        """Role -> special token, as str or AddedToken, for those that are set."""
-        roles = {**self._special, **self.extra_special_tokens}
-        roles["additional_special_tokens"] = list(self._additional)
-        return {name: value for name, value in roles.items() if value}
-
-    @property
-    def special_tokens_map(self):
-        """Role -> special token as str, for those that are set."""
-        return {
-            name: [str(token) for token in value] if isinstance(value, list) else str(value)
-            for name, value in self.special_tokens_map_extended.items()
-        }
-
-    @property
-    def all_special_tokens_extended(self):
-        """The special tokens, each once, as str or AddedToken."""
-        tokens = {}
-        for value in self.special_tokens_map_extended.values():
-            for token in value if isinstance(value, list) else [value]:
-                tokens.setdefault(str(token), token)
-        return list(tokens.values())
-
-    @property
-    def all_special_tokens(self):
-        """The special tokens, each once."""
-        return [str(token) for token in self.all_special_tokens_extended]
-
-    @property
-    def all_special_ids(self):
-        """The ids of ``all_special_tokens``."""
-        return self.convert_tokens_to_ids(self.all_special_tokens)
-
-    # Vocabulary
-
-    def _changed(self):
-        self._core = None
-
-    def _known(self, token):
-        return token in self._vocab or token in self._added_ids()
-
-    def _added_ids(self):
-        return {str(token): index for index, token in self._added.items()}
 
     @property
     def core(self):
@@ -250,613 +122,6 @@ class TokenizerBase:
         other = type(self).__new__(type(self))
         other.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
         return other
-
-    @property
-    def vocab_size(self):
-        """Number of tokens in the vocabulary, without added tokens."""
-        return len(self._vocab)
-
-    def __len__(self):
-        return len(self.get_vocab())
-
-    def __bool__(self):
-        return True
-
-    def get_vocab(self):
-        """Token -> id, with the added tokens."""
-        return {**self._vocab, **self._added_ids()}
-
-    @property
-    def added_tokens_decoder(self):
-        """Id -> AddedToken."""
-        return dict(sorted(self._added.items()))
-
-    @property
-    def added_tokens_encoder(self):
-        """Added token -> id."""
-        return {str(token): index for index, token in self.added_tokens_decoder.items()}
-
-    get_added_vocab = added_tokens_encoder.fget
-
-    def add_tokens(self, new_tokens, special_tokens=False):
-        """Adds tokens that are never split; those not in the vocabulary get new ids at its end.
-
-        Returns how many were added. Give the model's embeddings the rows, len(tokenizer) of them.
-        """
-        if not new_tokens:
-            return 0
-        if not isinstance(new_tokens, (list, tuple)):
-            new_tokens = [new_tokens]
-        return self._add_tokens(new_tokens, special_tokens=special_tokens)
-
-    def add_special_tokens(self, special_tokens_dict, replace_additional_special_tokens=True):
-        """Sets special tokens by role and adds them; returns how many were added."""
-        added = []
-        for name, value in (special_tokens_dict or {}).items():
-            if name not in (*self.SPECIAL_TOKENS_ATTRIBUTES, *self.extra_special_tokens):
-                raise ValueError(
-                    f"{name!r} is not a special token; choose of {self.SPECIAL_TOKENS_ATTRIBUTES}."
-                )
-            if name == "additional_special_tokens":
-                if isinstance(value, str):
-                    raise ValueError(f"{name}={value!r} must be a list of str or AddedToken.")
-                tokens = [_as_added(token, special=True) for token in value]
-                if replace_additional_special_tokens:
-                    self._additional = tokens or self._additional
-                else:
-                    known = self.additional_special_tokens
-                    tokens = [token for token in tokens if str(token) not in known]
-                    self._additional = self._additional + tokens
-            else:
-                tokens = [_as_added(value, special=True)]
-                self._special[name] = tokens[0]
-            added += [token for token in tokens if token not in added]
-        self._changed()
-        return self.add_tokens(added, special_tokens=True)
-
-    def _add_tokens(self, new_tokens, special_tokens=False):
-        """Adds tokens; returns the number of new ids (fast: of tokens not added before)."""
-        count = 0
-        special_now = set(self.all_special_tokens)
-        ids = self.get_vocab()
-        next_id = max([*self._vocab.values(), *self._added], default=-1) + 1
-        for token in new_tokens:
-            if not isinstance(token, (str, AddedToken)):
-                raise TypeError(f"Token {token!r} must be a str or AddedToken.")
-            content = str(token)
-            if not content or (
-                content in self._added_ids() and (self.is_fast or isinstance(token, str))
-            ):
-                continue
-            if isinstance(token, str):
-                special = special_tokens or content in special_now
-                token = AddedToken(content, normalized=not special, special=special)
-            else:
-                special = token.special or special_tokens or content in special_now
-                token = _copy_added(token, special=special)
-            if token in self._added.values() and content in self._added_ids():
-                if self._added[ids[content]].__getstate__() == token.__getstate__():
-                    continue
-            if not self.is_fast and not special and token.normalized and self._lowers():
-                token = _copy_added(token, content=content.lower())
-                content = str(token)
-            if content not in ids:
-                ids[content] = next_id
-                next_id += 1
-                count += 1
-            elif self.is_fast:
-                count += 1
-            if special and content not in special_now and not self.is_fast:
-                self._additional.append(token)
-                special_now.add(content)
-            self._added[ids[content]] = token
-        self._changed()
-        return count
-
-    def convert_tokens_to_ids(self, tokens):
-        """The id of a token, or a list of ids; the unknown token's id for one not known."""
-        if tokens is None:
-            return None
-        core = self.core
-        if isinstance(tokens, str):
-            return core.id_of(tokens)
-        return [core.id_of(token) for token in tokens]
-
-    def convert_ids_to_tokens(self, ids, skip_special_tokens=False):
-        """The token of an id, or a list of tokens."""
-        if hasattr(ids, "tolist"):
-            ids = ids.tolist()
-        if isinstance(ids, int):
-            return self._token_of(ids)
-        skip = self.core.special_ids if skip_special_tokens else ()
-        return [self._token_of(index) for index in map(int, ids) if index not in skip]
-
-    def _token_of(self, index):
-        if index in self._added:
-            return str(self._added[index])
-        return self._tokens.get(index, None if self.is_fast else self.unk_token)
-
-    def convert_tokens_to_string(self, tokens):
-        """Tokens joined by spaces, ``##`` pieces joined to the piece before."""
-        return " ".join(tokens).replace(" ##", "").strip()
-
-    # Text -> inputs
-
-    def tokenize(self, text, pair=None, add_special_tokens=False, **kwargs):
-        """The tokens of a text as strings."""
-        split_special = kwargs.pop("split_special_tokens", self.split_special_tokens)
-        kwargs.pop("is_split_into_words", None)
-        _check_text(text)
-        tokens = self.core.pieces(text, split_special).tokens
-        if pair is None and not add_special_tokens:
-            return tokens
-        pair_tokens = None if pair is None else self.core.pieces(pair, split_special).tokens
-        if not add_special_tokens:
-            return tokens + pair_tokens
-        ends = self.convert_ids_to_tokens(self.core.suffix)
-        tokens = self.convert_ids_to_tokens(self.core.prefix) + tokens + ends
-        return tokens if pair is None else tokens + pair_tokens + ends
-
-    def encode_words(self, text):
-        """``(ids, word_index)`` of a text without special tokens, quickly.
-
-        ``word_index[i]`` counts jieba's words (without jieba, BERT's), so the pieces of one word
-        share a number: mask these together for whole word masking.
-        """
-        _check_text(text)
-        return self.core.words(text)
-
-    def encode(self, text, text_pair=None, **kwargs):
-        """The ids of a text or pair, special tokens included: ``self(text).input_ids``."""
-        return self.encode_plus(text, text_pair, **kwargs)["input_ids"]
-
-    def __call__(
-        self,
-        text=None,
-        text_pair=None,
-        text_target=None,
-        text_pair_target=None,
-        add_special_tokens=True,
-        padding=False,
-        truncation=None,
-        max_length=None,
-        stride=0,
-        is_split_into_words=False,
-        **kwargs,
-    ):
-        """Model inputs of a text, a pair, or a batch of either.
-
-        Args:
-            text: a str, a list of str (a batch or, with ``is_split_into_words``, the words of one
-                text) or a list of lists of str (a batch of split texts).
-            text_pair: the second sequences, shaped like ``text``.
-            text_target, text_pair_target: texts whose ids are returned as ``labels``.
-            add_special_tokens: whether to add ``[CLS]`` and ``[SEP]``.
-            padding: True or "longest", "max_length", False or "do_not_pad".
-            truncation: True or "longest_first", "only_first", "only_second", False or
-                "do_not_truncate".
-            max_length: tokens a row has at most; the model's limit if left out.
-            stride: tokens that overflowing rows share with their neighbours.
-            is_split_into_words: whether lists of str are the words of one text.
-            pad_to_multiple_of, padding_side: how to pad.
-            return_tensors: "np", "pt", "tf" or "jax" for tensors instead of lists.
-            return_token_type_ids, return_attention_mask: on unless the model does not use them.
-            return_overflowing_tokens: whether to return what truncation cut off: as further rows
-                with ``overflow_to_sample_mapping`` (fast) or as ``overflowing_tokens`` (slow).
-            return_special_tokens_mask, return_offsets_mapping, return_length: further outputs.
-            split_special_tokens: whether special tokens in the text are text.
-
-        Returns:
-            BatchEncoding with lists of ints: ``input_ids``, ``token_type_ids``, ``attention_mask``.
-
-        Raises:
-            ValueError: for input that is no text, or arguments that contradict each other.
-        """
-        arguments = dict(
-            add_special_tokens=add_special_tokens,
-            padding=padding,
-            truncation=truncation,
-            max_length=max_length,
-            stride=stride,
-            is_split_into_words=is_split_into_words,
-            **kwargs,
-        )
-        if text is None and text_target is None:
-            raise ValueError("You need to specify either `text` or `text_target`.")
-        if text is None:
-            return self._call_one(text_target, text_pair_target, arguments)
-        inputs = self._call_one(text, text_pair, arguments)
-        if text_target is not None:
-            targets = self._call_one(text_target, text_pair_target, arguments)
-            inputs["labels"] = targets["input_ids"]
-        return inputs
-
-    def _call_one(self, text, text_pair, arguments):
-        for value in (text,) if text_pair is None else (text, text_pair):
-            if not _is_text_input(value):
-                shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
-                raise ValueError(f"{_BAD_TEXT}; got {type(value).__name__}: {shown}.")
-        if arguments["is_split_into_words"]:
-            batched = (
-                isinstance(text, (list, tuple)) and text and isinstance(text[0], (list, tuple))
-            )
-        else:
-            batched = isinstance(text, (list, tuple))
-        if not batched:
-            return self.encode_plus(text, text_pair, **arguments)
-        if text_pair is None:
-            return self.batch_encode_plus(text, **arguments)
-        if isinstance(text_pair, str):
-            raise TypeError(
-                "when tokenizing batches of text, `text_pair` must be a list or tuple with the "
-                "same length as `text`."
-            )
-        if len(text) != len(text_pair):
-            raise ValueError(
-                f"batch length of `text`: {len(text)} does not match batch length of `text_pair`: "
-                f"{len(text_pair)}."
-            )
-        return self._encode(list(zip(text, text_pair, strict=True)), True, arguments)
-
-    def encode_plus(self, text, text_pair=None, **kwargs):
-        """``__call__`` for one text or pair; also takes a list of tokens or of ids as a text."""
-        if self.is_fast and not text_pair:
-            text_pair = None  # an empty second text is none, as in transformers' fast tokenizer
-        return self._encode([(text, text_pair)], False, kwargs)
-
-    def batch_encode_plus(self, batch_text_or_text_pairs, **kwargs):
-        """``__call__`` for a list of texts, or of ``(text, pair)`` tuples."""
-        batch = batch_text_or_text_pairs
-        if not isinstance(batch, (list, tuple)):
-            raise TypeError(
-                f"batch_text_or_text_pairs has to be a list or a tuple (got {type(batch)})"
-            )
-        split = kwargs.get("is_split_into_words", False)
-        rows = []
-        for index, item in enumerate(batch):
-            if isinstance(item, str) or not isinstance(item, (list, tuple)):
-                rows.append((item, None))
-            elif split and not (item and isinstance(item[0], (list, tuple))):
-                rows.append((item, None))
-            elif item and isinstance(item[0], int):
-                rows.append((item, None))
-            elif len(item) == 2:
-                rows.append(tuple(item))
-            else:
-                raise ValueError(
-                    f"Item {index} of the batch is a {type(item).__name__} of {len(item)}: give a "
-                    "str, a (text, pair) tuple, or set is_split_into_words=True for lists of words."
-                )
-        return self._encode(rows, True, kwargs)
-
-    def encode_iter(self, texts, batch_size=256, **kwargs):
-        """Encodes any iterable of texts in constant memory; yields one list of ids a text.
-
-        ``kwargs`` are those of ``__call__`` that leave single rows alone (truncation, max_length,
-        add_special_tokens, split_special_tokens).
-        """
-        batch = []
-        for text in texts:
-            batch.append(text)
-            if len(batch) == batch_size:
-                yield from self(batch, **kwargs)["input_ids"]
-                batch = []
-        if batch:
-            yield from self(batch, **kwargs)["input_ids"]
-
-    def _options(
-        self,
-        add_special_tokens=True,
-        padding=False,
-        truncation=None,
-        max_length=None,
-        stride=0,
-        is_split_into_words=False,
-        pad_to_multiple_of=None,
-        padding_side=None,
-        return_tensors=None,
-        return_token_type_ids=None,
-        return_attention_mask=None,
-        return_overflowing_tokens=False,
-        return_special_tokens_mask=False,
-        return_offsets_mapping=False,
-        return_length=False,
-        verbose=True,
-        split_special_tokens=None,
-        **unknown,
-    ):
-        if unknown:
-            raise TypeError(f"{type(self).__name__} got unexpected arguments {sorted(unknown)}.")
-        padding, truncation, max_length = self._strategies(
-            padding, truncation, max_length, pad_to_multiple_of, verbose
-        )
-        if padding_side not in (None, "left", "right"):
-            raise ValueError(f"padding_side={padding_side!r} must be 'right' or 'left'.")
-        names = self.model_input_names
-        if return_token_type_ids is None:
-            return_token_type_ids = "token_type_ids" in names
-        if return_attention_mask is None:
-            return_attention_mask = "attention_mask" in names
-        if split_special_tokens is None:
-            split_special_tokens = self.split_special_tokens
-        return Options(
-            add_special_tokens, padding, truncation, max_length, stride, is_split_into_words,
-            pad_to_multiple_of, padding_side or self.padding_side, return_tensors,
-            return_token_type_ids, return_attention_mask, return_overflowing_tokens,
-            return_special_tokens_mask, return_offsets_mapping, return_length, split_special_tokens,
-        )  # fmt: skip
-
-    def _strategies(self, padding, truncation, max_length, multiple, verbose):
-        """The padding and truncation strategies and length that the arguments mean."""
-        if truncation is None and max_length is not None and padding is False:
-            if verbose:
-                logger.warning(
-                    "`max_length` is given without `truncation`: truncating 'longest_first'. Pass "
-                    "truncation=True to say so, or truncation=False to keep long rows."
-                )
-            truncation = True
-        if padding is True:
-            padding = PaddingStrategy.LONGEST
-        else:
-            padding = PaddingStrategy(getattr(padding, "value", padding) or "do_not_pad")
-        if truncation is True:
-            truncation = TruncationStrategy.LONGEST_FIRST
-        else:
-            truncation = TruncationStrategy(
-                getattr(truncation, "value", truncation) or "do_not_truncate"
-            )
-        pads = padding is not PaddingStrategy.DO_NOT_PAD
-        truncates = truncation is not TruncationStrategy.DO_NOT_TRUNCATE
-        if max_length is None and (padding is PaddingStrategy.MAX_LENGTH or truncates):
-            if self.model_max_length > LARGE_INTEGER:
-                if verbose:
-                    logger.warning(
-                        "Asked to pad or truncate to max_length, but none is given and the "
-                        "tokenizer has no model_max_length: rows keep their lengths."
-                    )
-                if padding is PaddingStrategy.MAX_LENGTH:
-                    padding, pads = PaddingStrategy.DO_NOT_PAD, False
-                truncation, truncates = TruncationStrategy.DO_NOT_TRUNCATE, False
-            else:
-                max_length = self.model_max_length
-        if max_length is not None and (not isinstance(max_length, int) or max_length < 0):
-            raise ValueError(f"max_length={max_length!r} must be a whole number >= 0.")
-        if pads and self.pad_token is None:
-            raise ValueError(
-                "Asking to pad but the tokenizer does not have a padding token: set "
-                "tokenizer.pad_token, or tokenizer.add_special_tokens({'pad_token': '[PAD]'})."
-            )
-        if pads and truncates and multiple and max_length is not None and max_length % multiple:
-            raise ValueError(
-                f"Truncation and padding are both activated but truncation length ({max_length}) "
-                f"is not a multiple of pad_to_multiple_of ({multiple})."
-            )
-        return padding, truncation, max_length
-
-    def _source_ids(self, source, options, core):
-        """The ids of a sequence: a text, its words, its tokens, or its ids."""
-        if isinstance(source, str):
-            return core.ids(str(source), options.split_special)
-        if isinstance(source, (list, tuple)):
-            if all(isinstance(item, str) for item in source):
-                if options.split:
-                    return [i for word in source for i in core.ids(word, options.split_special)]
-                if source:
-                    return [core.id_of(token) for token in source]
-            elif all(isinstance(item, int) for item in source) and not options.split:
-                return list(source)
-        raise ValueError(
-            f"Input {source!r} is not valid: a sequence is a str, or a list of str or of ids."
-        )
-
-    def _source_pieces(self, source, options, core):
-        """A sequence's ids with tokens, offsets and word indices."""
-        if isinstance(source, str):
-            return core.pieces(str(source), options.split_special)
-        if source and isinstance(source[0], str) and options.split:
-            parts = [core.pieces(word, options.split_special) for word in source]
-            merged = [[value for part in parts for value in part[field]] for field in range(3)]
-            return Pieces(*merged, [i for i, part in enumerate(parts) for _ in part.ids])
-        ids = self._source_ids(source, options, core)
-        tokens = [self._token_of(index) for index in ids]
-        return Pieces(ids, tokens, [(0, 0)] * len(ids), [None] * len(ids))
-
-    def _encode(self, rows, batched, arguments):
-        """The one road from sequences to a BatchEncoding."""
-        options = self._options(**arguments)
-        core = self.core
-        whole = options.truncation is TruncationStrategy.DO_NOT_TRUNCATE and not options.overflowing
-        if whole:
-            plan, extra = [(sample, None, None) for sample in range(len(rows))], {}
-        if whole and not options.offsets:
-            made = self._whole_rows(rows, options, core)
-        else:
-            sequences = [
-                [self._read(source, options, core) for source in row if source is not None]
-                for row in rows
-            ]
-            if not whole:
-                plan, extra = self._plan(sequences, options, core)
-            made = self._cut_rows(sequences, plan, options, core)
-        data, lengths = self._columns(*made, options, core, batched)
-        data = {**data, **extra} if self.is_fast else {**extra, **data}
-
-        def encodings():
-            return self._encodings(rows, plan, lengths, options, core)
-
-        if not batched and options.tensors is None and not (self.is_fast and options.overflowing):
-            # As in transformers, the fast tokenizer leaves the length of a single row in a list.
-            keep = ("length",) if self.is_fast else ()
-            data = {key: value if key in keep else value[0] for key, value in data.items()}
-        pairs = bool(rows) and rows[0][1] is not None
-        return BatchEncoding(
-            data,
-            encodings,
-            tensor_type=options.tensors,
-            n_sequences=(2 if pairs else 1) if rows else None,
-            is_fast=self.is_fast,
-        )
-
-    def _read(self, source, options, core):
-        """``(ids, offsets or None)`` of a sequence."""
-        if not options.offsets:
-            return self._source_ids(source, options, core), None
-        if isinstance(source, str):
-            return core.offsets(str(source), options.split_special)
-        pieces = self._source_pieces(source, options, core)
-        return pieces.ids, pieces.offsets
-
-    def _frame(self, options, core):
-        """The special tokens before a row and after each of its sequences."""
-        return (core.prefix, core.suffix) if options.add_special_tokens else ((), ())
-
-    def _whole_rows(self, rows, options, core):
-        """Rows of ids with special tokens; how long each is up to its second sequence; None."""
-        prefix, suffix = self._frame(options, core)
-        ids_of, split = core.ids, options.split_special
-        ids, sizes = [], []
-        for first, second in rows:
-            if type(first) is str:
-                row = ids_of(first, split, prefix)
-            else:
-                row = [*prefix, *self._source_ids(first, options, core)]
-            row += suffix
-            sizes.append(len(row))
-            if second is not None:
-                row += self._source_ids(second, options, core)
-                row += suffix
-            ids.append(row)
-        return ids, sizes, None
-
-    def _cut_rows(self, sequences, plan, options, core):
-        """`_whole_rows` of the ranges that ``plan`` keeps."""
-        prefix, suffix = self._frame(options, core)
-        before, after = [(0, 0)] * len(prefix), [(0, 0)] * len(suffix)
-        ids, sizes, offsets = [], [], []
-        for sample, *ranges in plan:
-            row, spans = list(prefix), list(before)
-            for number, (sequence, sequence_spans) in enumerate(sequences[sample]):
-                kept = ranges[number]
-                row += sequence if kept is None else sequence[slice(*kept)]
-                row += suffix
-                if number == 0:
-                    sizes.append(len(row))
-                if sequence_spans is not None:
-                    spans += sequence_spans if kept is None else sequence_spans[slice(*kept)]
-                    spans += after
-            ids.append(row)
-            offsets.append(spans)
-        return ids, sizes, offsets if options.offsets else None
-
-    def _columns(self, ids, sizes, offsets, options, core, batched):
-        """The outputs beside the ids, all of them padded; and the rows' lengths."""
-        head, tail = map(len, self._frame(options, core))
-        type_ids = special = None
-        if options.type_ids:
-            if options.add_special_tokens or self.is_fast:
-                type_ids = [
-                    [0] * size if size == len(row) else [0] * size + [1] * (len(row) - size)
-                    for row, size in zip(ids, sizes, strict=True)
-                ]
-            else:
-                type_ids = [[0] * len(row) for row in ids]
-        if options.special_mask:
-            special = []
-            for row, size in zip(ids, sizes, strict=True):
-                mask = [1] * head + [0] * (size - head - tail) + [1] * tail
-                rest = len(row) - size
-                special.append(mask + [0] * (rest - tail) + [1] * tail if rest else mask)
-        lengths = list(map(len, ids))
-        if options.max_length is None:
-            self._warn_too_long(lengths)
-        masks = [[1] * length for length in lengths] if options.attention_mask else None
-        target = self._padded_length(options.padding, lengths, options.max_length, options.multiple)
-        columns = {
-            "input_ids": (ids, self.pad_token_id),
-            "token_type_ids": (type_ids, self.pad_token_type_id),
-            "attention_mask": (masks, 0),
-            "special_tokens_mask": (special, 1),
-            "offset_mapping": (offsets, (0, 0)),
-        }
-        data = {}
-        for key, (column, fill) in columns.items():
-            if column is not None:
-                if target is not None:
-                    column = [
-                        pad_row(row, target, fill, options.side) if len(row) < target else row
-                        for row in column
-                    ]
-                data[key] = column
-        padded = list(map(len, data["input_ids"]))
-        if options.length:
-            # The slow tokenizer counts a batch's rows before it pads them.
-            data["length"] = lengths if batched and not self.is_fast else padded
-        return data, padded
-
-    def _encodings(self, rows, plan, lengths, options, core):
-        """The rows of ``plan`` as `Encoding` objects."""
-        sequences = [
-            [self._source_pieces(s, options, core) for s in row if s is not None] for row in rows
-        ]
-        frame = [
-            Pieces(ids, [self._token_of(i) for i in ids], [(0, 0)] * len(ids), [None] * len(ids))
-            for ids in self._frame(options, core)
-        ]
-        second_type = 1 if options.add_special_tokens or self.is_fast else 0
-        encodings, leader = [], {}
-        for (sample, *ranges), length in zip(plan, lengths, strict=True):
-            parts = [(frame[0], (0, len(frame[0].ids)), 0, None)]
-            for number, pieces in enumerate(sequences[sample]):
-                kept = ranges[number] or (0, len(pieces.ids))
-                type_id = second_type if number else 0
-                parts.append((pieces, kept, type_id, number))
-                parts.append((frame[1], (0, len(frame[1].ids)), type_id, None))
-            encoding = Encoding.of(parts, len(sequences[sample]))
-            encoding.pad(
-                length,
-                side=options.side,
-                pad_id=self.pad_token_id,
-                pad_token=self.pad_token,
-                pad_type_id=self.pad_token_type_id,
-            )
-            if sample in leader:
-                leader[sample].overflowing.append(encoding)
-            leader.setdefault(sample, encoding)
-            encodings.append(encoding)
-        return encodings
-
-    def _room(self, pair, options, core):
-        """How many tokens of text ``max_length`` leaves room for."""
-        added = 0
-        if options.add_special_tokens:
-            added = len(core.prefix) + len(core.suffix) * (2 if pair else 1)
-        if options.max_length < added:
-            raise ValueError(
-                f"max_length={options.max_length} leaves no room: {added} special tokens are added "
-                f"to {'a pair' if pair else 'each text'}."
-            )
-        return options.max_length - added
-
-    def _too_short(self, which, length, remove):
-        raise ValueError(
-            f"Cannot truncate: {remove} tokens must go but the {which} sequence has only {length}. "
-            "Use truncation='longest_first', or a larger max_length."
-        )
-
-    def _padded_length(self, padding, lengths, max_length, multiple):
-        if padding is PaddingStrategy.DO_NOT_PAD:
-            return None
-        longest = max_length if padding is PaddingStrategy.MAX_LENGTH else max(lengths, default=0)
-        return -(-longest // multiple) * multiple if multiple else longest
-
-    def _warn_too_long(self, lengths):
-        if max(lengths, default=0) > self.model_max_length and not self._warned:
-            self._warned = True
-            logger.warning(
-                "A row has %d tokens; the model takes %d. Pass truncation=True.",
-                max(lengths),
-                self.model_max_length,
-            )
 
     # Ids -> inputs
 
@@ -1059,9 +324,14 @@ class TokenizerBase:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
         return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
 
-    def batch_decode(self, sequences, **kwargs):
+    def batch_decode(
+        self, sequences, skip_special_tokens=False, clean_up_tokenization_spaces=None, **kwargs
+    ):
         """The text of each row of ids."""
-        return [self.decode(row, **kwargs) for row in _to_lists(sequences)]
+        return [
+            self.decode(row, skip_special_tokens, clean_up_tokenization_spaces, **kwargs)
+            for row in _to_lists(sequences)
+        ]
 
     @staticmethod
     def clean_up_tokenization(out_string):
@@ -1214,25 +484,6 @@ class TokenizerBase:
         )
 
 
-# What the fast tokenizer's decoder joins to the token before it.
-_ATTACHED = (".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re")
-
-
-def _copy_added(token, **changes):
-    return AddedToken(**{**token.__getstate__(), **changes})
-
-
-def _as_added(token, special=False):
-    """An AddedToken from a str, an AddedToken or a saved dict."""
-    if isinstance(token, Mapping):
-        token = AddedToken(**{key: value for key, value in token.items() if key != "__type"})
-    if isinstance(token, str):
-        return AddedToken(token, normalized=not special, special=special)
-    if not isinstance(token, AddedToken):
-        raise ValueError(f"Token {token!r} must be a str or AddedToken.")
-    return _copy_added(token, special=True) if special else token
-
-
 def _to_json(value, typed=True):
     """``value`` with its AddedTokens as dicts, as tokenizer_config.json has them."""
     if isinstance(value, AddedToken):
@@ -1246,22 +497,6 @@ def _to_json(value, typed=True):
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_to_json(item, typed) for item in value]
     return value
-
-
-def _is_text_input(value):
-    """Whether ``value`` may be text: a str, list of str, or list of lists of str."""
-    if isinstance(value, str):
-        return True
-    if not isinstance(value, (list, tuple)):
-        return False
-    if not value or isinstance(value[0], str):
-        return True
-    return isinstance(value[0], (list, tuple)) and (not value[0] or isinstance(value[0][0], str))
-
-
-def _check_text(text):
-    if not isinstance(text, str):
-        raise ValueError(f"A text must be a str, not {type(text).__name__}: {text!r}.")
 
 
 def _tensor_kind(value):

@@ -12,7 +12,7 @@ _NAMES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_token
 
 def find_files(name_or_path, *, subfolder="", **hub):
     """The directory that holds the files of ``name_or_path``: directory, preset or hub id."""
-    path = Path(name_or_path)
+    path = Path(name_or_path).expanduser()
     if path.is_dir():
         return path / subfolder if subfolder else path
     if path.is_file():

@@ -3,7 +3,8 @@
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
 
-from .base import Row, TokenizerBase
+from .base import TokenizerBase
+from .calls import Row
 from .core import FastCore, SlowCore
 from .packing import TruncationStrategy, share_longest_first, windows
 from .vocab import read_tokenizer_json, read_vocab
