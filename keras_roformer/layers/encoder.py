@@ -335,8 +335,9 @@ class RoFormerEncoder(Block):
         if not self.causal or (attention_mask is not None and len(attention_mask.shape) == 3):
             return bias
         causal = causal_bias(ops.shape(x)[1], key_length, past_length, dtype)
-        # The minimum, not the sum: two lowest values would add up to minus infinity.
-        return causal if bias is None else ops.minimum(causal, bias)
+        # The minimum, not the sum: two lowest values would add up to minus infinity. The cast:
+        # Keras's minimum of two float64 tensors is float32, which torch's attention misreads.
+        return causal if bias is None else ops.cast(ops.minimum(causal, bias), dtype)
 
 
 def _of_layer(head_mask, index):
