@@ -233,16 +233,11 @@ class TokenizerBase(SpecialTokens, Calls):
         if return_attention_mask and "attention_mask" not in inputs:
             inputs["attention_mask"] = [[1] * length for length in lengths]
         target = self._padded_length(padding, lengths, max_length, pad_to_multiple_of)
-        fills = {
-            main: self.pad_token_id,
-            "token_type_ids": self.pad_token_type_id,
-            "attention_mask": 0,
-            "special_tokens_mask": 1,
-        }
+        fill = self._fill()
         side = padding_side or self.padding_side
         if target is not None:
-            for key in fills.keys() & inputs.keys():
-                inputs[key] = [pad_row(list(row), target, fills[key], side) for row in inputs[key]]
+            for key in fill.keys() & inputs.keys():
+                inputs[key] = [pad_row(list(row), target, fill[key], side) for row in inputs[key]]
         if single:
             inputs = {key: value[0] for key, value in inputs.items()}
         return BatchEncoding(inputs, tensor_type=return_tensors)

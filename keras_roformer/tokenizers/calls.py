@@ -255,6 +255,8 @@ class Calls:
 
     def _strategies(self, padding, truncation, max_length, multiple, verbose):
         """The padding and truncation strategies and length that the arguments mean."""
+        if padding is False and not truncation and max_length is None:
+            return PaddingStrategy.DO_NOT_PAD, TruncationStrategy.DO_NOT_TRUNCATE, None
         if truncation is None and max_length is not None and padding is False:
             if verbose:
                 logger.warning(
@@ -417,48 +419,51 @@ class Calls:
 
     def _columns(self, ids, sizes, offsets, options, core, batched):
         """The outputs beside the ids, all of them padded; and the rows' lengths."""
-        head, tail = map(len, self._frame(options, core))
-        type_ids = special = None
-        if options.type_ids:
-            if options.add_special_tokens or self.is_fast:
-                type_ids = [
-                    [0] * size if size == len(row) else [0] * size + [1] * (len(row) - size)
-                    for row, size in zip(ids, sizes, strict=True)
-                ]
-            else:
-                type_ids = [[0] * len(row) for row in ids]
-        if options.special_mask:
-            special = []
-            for row, size in zip(ids, sizes, strict=True):
-                mask = [1] * head + [0] * (size - head - tail) + [1] * tail
-                rest = len(row) - size
-                special.append(mask + [0] * (rest - tail) + [1] * tail if rest else mask)
         lengths = list(map(len, ids))
+        data = {"input_ids": ids}
+        if options.type_ids:
+            if sizes == lengths or not (options.add_special_tokens or self.is_fast):
+                data["token_type_ids"] = [[0] * length for length in lengths]
+            else:
+                data["token_type_ids"] = [
+                    [0] * size + [1] * (length - size)
+                    for size, length in zip(sizes, lengths, strict=True)
+                ]
+        if options.attention_mask:
+            data["attention_mask"] = [[1] * length for length in lengths]
+        if options.special_mask:
+            head, tail = map(len, self._frame(options, core))
+            data["special_tokens_mask"] = masks = []
+            for size, length in zip(sizes, lengths, strict=True):
+                mask = [1] * head + [0] * (size - head - tail) + [1] * tail
+                rest = length - size
+                masks.append(mask + [0] * (rest - tail) + [1] * tail if rest else mask)
+        if offsets is not None:
+            data["offset_mapping"] = offsets
         if options.max_length is None:
             self._warn_too_long(lengths)
-        masks = [[1] * length for length in lengths] if options.attention_mask else None
-        target = self._padded_length(options.padding, lengths, options.max_length, options.multiple)
-        columns = {
-            "input_ids": (ids, self.pad_token_id),
-            "token_type_ids": (type_ids, self.pad_token_type_id),
-            "attention_mask": (masks, 0),
-            "special_tokens_mask": (special, 1),
-            "offset_mapping": (offsets, (0, 0)),
-        }
-        data = {}
-        for key, (column, fill) in columns.items():
-            if column is not None:
-                if target is not None:
-                    column = [
-                        pad_row(row, target, fill, options.side) if len(row) < target else row
-                        for row in column
-                    ]
-                data[key] = column
-        padded = list(map(len, data["input_ids"]))
+        padded = lengths
+        if options.padding is not PaddingStrategy.DO_NOT_PAD:
+            target = self._padded_length(
+                options.padding, lengths, options.max_length, options.multiple
+            )
+            padded = [max(length, target) for length in lengths]
+            fill = {**self._fill(), "offset_mapping": (0, 0)}
+            for key, column in data.items():
+                data[key] = [pad_row(row, target, fill[key], options.side) for row in column]
         if options.length:
             # The slow tokenizer counts a batch's rows before it pads them.
-            data["length"] = lengths if batched and not self.is_fast else padded
+            data["length"] = lengths if batched and not self.is_fast else list(padded)
         return data, padded
+
+    def _fill(self):
+        """What padding holds in each output."""
+        return {
+            "input_ids": self.pad_token_id,
+            "token_type_ids": self.pad_token_type_id,
+            "attention_mask": 0,
+            "special_tokens_mask": 1,
+        }
 
     def _encodings(self, rows, plan, lengths, options, core):
         """The rows of ``plan`` as `Encoding` objects."""

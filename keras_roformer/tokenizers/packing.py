@@ -94,6 +94,8 @@ def windows(length, size, stride, side):
 
 def pad_row(values, length, value, side):
     """``values`` with ``value`` added on ``side`` up to ``length``."""
+    if len(values) >= length:
+        return values
     missing = [value] * (length - len(values))
     return values + missing if side == "right" else missing + values
 
@@ -228,7 +230,7 @@ class BatchEncoding(UserDict):
         self, data=None, encoding=None, tensor_type=None, prepend_batch_axis=False,
         n_sequences=None, is_fast=None,
     ):  # fmt: skip
-        super().__init__(data)
+        self.data = dict(data or {})
         self._encodings = [encoding] if isinstance(encoding, Encoding) else encoding
         self._n_sequences = n_sequences
         self._is_fast = encoding is not None if is_fast is None else is_fast
