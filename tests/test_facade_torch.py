@@ -195,6 +195,19 @@ def test_input_embeddings_are_the_parameters(model, ids):
     close(model(inputs_embeds=vectors).logits, model(ids).logits)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_output_embeddings(ids, tied):
+    model = kr.RoFormerForMaskedLM(kr.RoFormerConfig(**CONFIG, tie_word_embeddings=tied)).eval()
+    linear = model.get_output_embeddings()
+    assert linear.weight.shape == (50, 12) and linear.bias is model.cls.predictions.bias
+    assert (linear.weight is model.get_input_embeddings().weight) == tied
+    other = torch.nn.Linear(12, 60)
+    model.set_output_embeddings(other)
+    assert model(ids).logits.shape[-1] == 60
+    close(model.get_output_embeddings().weight, other.weight)
+    assert kr.RoFormerModel(model.config).get_output_embeddings() is None
+
+
 def test_backbone_is_a_model_of_its_own(model, ids):
     states = model.roformer(ids).last_hidden_state
     close(states, model(ids, output_hidden_states=True).hidden_states[-1])

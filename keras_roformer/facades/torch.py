@@ -207,10 +207,37 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
         return embedding
 
     def set_input_embeddings(self, value):
-        """Copy the weight of an `torch.nn.Embedding`, resizing the vocabulary to its."""
+        """Copy the weight of a `torch.nn.Embedding`, resizing the vocabulary to its."""
         self.resize_token_embeddings(value.weight.shape[0])
         with torch.no_grad():
             super().get_input_embeddings().embeddings.value.copy_(value.weight)
+
+    def get_output_embeddings(self):
+        """A `torch.nn.Linear` of the model's own parameters, or None without a language-model head;
+        its weight is the input embeddings' (`tie_word_embeddings`)."""
+        head = self.network.head
+        if not hasattr(head, "tied"):
+            return None
+        bias = head.bias.value
+        weight = self.get_input_embeddings().weight
+        if not head.tied:
+            weight = self.cls.predictions.decoder.weight.T
+        linear = torch.nn.Linear(*weight.shape[::-1], device="meta")
+        # An untied weight is a view, which only shares memory; a tied one is the very parameter.
+        linear.weight = weight if head.tied else torch.nn.Parameter(weight)
+        linear.bias = bias
+        return linear
+
+    def set_output_embeddings(self, new_embeddings):
+        """Copy weight and bias of a `torch.nn.Linear`, resizing the vocabulary to its."""
+        self.resize_token_embeddings(new_embeddings.weight.shape[0])
+        own = self.get_output_embeddings()
+        if own is None:
+            raise ValueError(f"{type(self).__name__} has no output embeddings")
+        with torch.no_grad():
+            own.weight.copy_(new_embeddings.weight)
+            if new_embeddings.bias is not None:
+                own.bias.copy_(new_embeddings.bias)
 
     # Modes and copies
 
