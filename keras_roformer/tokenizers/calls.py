@@ -181,8 +181,10 @@ class Calls:
         split = kwargs.get("is_split_into_words", False)
         rows = []
         for index, item in enumerate(batch):
-            if isinstance(item, str) or not isinstance(item, (list, tuple)):
+            if isinstance(item, str):
                 rows.append((item, None))
+            elif not isinstance(item, (list, tuple)):
+                raise ValueError(f"Item {index} of the batch is not valid: {item!r}. {_BAD_TEXT}.")
             elif split and not (item and isinstance(item[0], (list, tuple))):
                 rows.append((item, None))
             elif item and isinstance(item[0], int):
@@ -453,7 +455,7 @@ class Calls:
                 data[key] = [pad_row(row, target, fill[key], options.side) for row in column]
         if options.length:
             # The slow tokenizer counts a batch's rows before it pads them.
-            data["length"] = lengths if batched and not self.is_fast else list(padded)
+            data["length"] = list(lengths if batched and not self.is_fast else padded)
         return data, padded
 
     def _fill(self):

@@ -156,14 +156,15 @@ class _Core:
         """The ids of ``text`` and their offsets, quicker than `pieces`."""
         plain = self._plain(text) if self.segmenter is not None else None
         if plain is None:
-            pieces = self.pieces(text, split_special_tokens)
-            return pieces.ids, pieces.offsets
+            return self._exact_offsets(text, split_special_tokens)
         ids, sizes, known = [], [], self._sizes
         for word in self._words(plain):
             try:
                 word_ids, word_sizes = known[word]
             except KeyError:
                 word_ids, word_sizes = remember(known, self._word_sizes, word)
+            if word_sizes is None:
+                return self._exact_offsets(text, split_special_tokens)
             ids += word_ids
             sizes += word_sizes
         if len(ids) != len(sizes):  # there are gaps
@@ -171,6 +172,10 @@ class _Core:
             return ids, [(edges[i], edges[i + 1]) for i, size in enumerate(sizes) if size > 0]
         ends = list(accumulate(sizes))
         return ids, list(map(self._spans, zip([0, *ends], ends, strict=False)))
+
+    def _exact_offsets(self, text, split_special_tokens):
+        pieces = self.pieces(text, split_special_tokens)
+        return pieces.ids, pieces.offsets
 
     def word_strings(self, text):
         """The words of ``text`` as strings, without its added tokens."""
@@ -216,9 +221,14 @@ class _Core:
         return tuple([piece[0] for piece in pieces])
 
     def _word_sizes(self, word):
-        """A word's ids and the sizes of its pieces, in order with those of its gaps, negative."""
+        """A word's ids and the sizes of its pieces, in order with those of its gaps, negative.
+
+        None for the sizes where a character became several pieces.
+        """
         sizes, at = [], 0
         for _, _, start, end, _ in self._word_detail(word)[0]:
+            if start < at:
+                return (), None
             if start > at:
                 sizes.append(at - start)
             sizes.append(end - start)

@@ -261,6 +261,18 @@ def test_offsets_are_the_tokens_own_text(cls, use_jieba):
     assert checked > 1000
 
 
+def test_a_character_of_several_pieces(tmp_path):
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "\u1112", "##\u1161", "##\u11ab", "字"]
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    # jieba sees the syllable in the slow tokenizer, its three letters in the fast one.
+    expected = {RoFormerTokenizer: [5, 6, 7], RoFormerTokenizerFast: [5, 1, 1]}
+    for cls, ids_of_syllable in expected.items():
+        row = cls(str(tmp_path / "vocab.txt"))("字한字", return_offsets_mapping=True)
+        assert row["input_ids"] == [2, 8, *ids_of_syllable, 8, 3]
+        assert row["offset_mapping"][1:-1] == [(0, 1), (1, 2), (1, 2), (1, 2), (2, 3)]
+        assert row["offset_mapping"] == row.encodings[0].offsets
+
+
 def bare(text):
     """Text without case, accents, control characters and the mark of inner pieces."""
     text = unicodedata.normalize("NFD", text.removeprefix("##").lower())
