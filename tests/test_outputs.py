@@ -153,7 +153,7 @@ def test_repr_names_class_and_fields():
 
 def run_python(code):
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600
     )
     assert result.returncode == 0, result.stderr
 

@@ -190,7 +190,7 @@ def test_a_frameworks_dtype_means_its_backend(checkpoint, dtype):
     )
     variables = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, env=variables
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, env=variables
     )
     assert result.stdout.split() == [package, "5"], result.stderr
 

@@ -1,6 +1,5 @@
 """The wheel, installed in a clean environment away from the checkout, answers the demo."""
 
-import json
 import os
 import pathlib
 import subprocess
@@ -8,12 +7,10 @@ import sys
 import sysconfig
 import zipfile
 
-import numpy as np
 import pytest
 
 from keras_roformer import __version__
 from keras_roformer.pipelines import pipeline
-from tests.tolerances import FLOAT32
 
 pytestmark = pytest.mark.framework_free
 
@@ -23,7 +20,7 @@ TEXT = "今天天气很好，我们去公园[MASK]吧。"
 
 def succeed(*command, **options):
     result = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=300, **options
+        [str(part) for part in command], capture_output=True, text=True, timeout=900, **options
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
@@ -85,14 +82,11 @@ def test_the_package_comes_from_the_wheel(environment):
 
 
 def test_the_demo_answers(environment):
-    command = environment / "bin" / "keras-roformer"
-    rows = run(environment, command, "fill-mask", TEXT).splitlines()
-    assert len(rows) == 5
-    token, probability, sentence = rows[0].split("\t")
-    assert sentence == f"今天天气很好，我们去公园{token}吧。" and 0 < float(probability) <= 1
-
-    answers = json.loads(run(environment, command, "fill-mask", TEXT, "--json"))
-    expected = pipeline("fill-mask", PRESET)(TEXT)
-    assert [answer["token"] for answer in answers] == [answer["token"] for answer in expected]
-    scores = ([answer["score"] for answer in found] for found in (answers, expected))
-    np.testing.assert_allclose(*scores, **FLOAT32)
+    found = run(environment, environment / "bin" / "keras-roformer", "fill-mask", TEXT)
+    answers = pipeline("fill-mask", PRESET)(TEXT)
+    assert len(answers) == 5
+    rows = [
+        (answer["token_str"], f"{answer['score']:.4f}", TEXT.replace("[MASK]", answer["token_str"]))
+        for answer in answers
+    ]
+    assert found.splitlines() == ["\t".join(row) for row in rows]
