@@ -22,6 +22,7 @@ import json
 import lzma
 import os
 import random
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,8 @@ HASHES = json.loads((HERE / "hashes.json").read_text())
 def strings():
     return {"fuzz": fuzzed(), "lines": committed_lines(), "corpus": corpus_lines()}
 
+
+RECORDED_UNICODE = "14.0.0"  # the tables of the Python (3.11) that recorded
 
 # Every EVERY-th group of 250 strings; ROFORMER_ALL_STRINGS=1 takes all (two minutes on one core).
 EVERY = 1 if os.environ.get("ROFORMER_ALL_STRINGS") else 16
@@ -70,6 +73,8 @@ def test_strings(name, fast, strings):
     recorded = {k.split()[1]: v for k, v in HASHES[name].items() if fast == (k[:4] == "fast")}
     assert recorded
     for label, expected in recorded.items():
+        if label == "fuzz" and unicodedata.unidata_version != RECORDED_UNICODE:
+            continue  # characters of newer Unicode versions are tokenized otherwise, as they should
         texts = strings[label]
         if texts is None:
             continue  # data/corpus is not built; its texts may not be in the repository
