@@ -11,6 +11,8 @@ from pathlib import Path
 # virtual CPU devices that the sharding tests need.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Two runs share two cores (tests/run_all.py): more threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 # Tiny models spend their time in XLA's compiler: half of it with the optimisations off.
