@@ -14,6 +14,7 @@ from keras_roformer.layers import (
     rotary_angles,
     rotary_frequencies,
 )
+from keras_roformer.layers.activations import get_activation
 from tests.tolerances import FLOAT32
 
 TINY = dict(num_layers=2, hidden_size=16, num_heads=2, intermediate_size=24)
@@ -248,6 +249,30 @@ class TestEncoder:
                 y = layer(normal(2, 3, 16), attention_mask=mask, return_attention_scores=scores)
                 y = y[0] if scores else y
                 assert np.isfinite(numpy(y).astype("float32")).all(), dtype
+
+
+class TestActivations:
+    x = np.linspace(-3, 3, 13).astype("float32")
+
+    def test_gelus(self):
+        from math import erf, pi, sqrt
+
+        exact = [x * 0.5 * (1 + erf(x / sqrt(2))) for x in self.x]
+        np.testing.assert_allclose(numpy(get_activation("gelu")(self.x)), exact, **FLOAT32)
+        tanh = 0.5 * self.x * (1 + np.tanh(sqrt(2 / pi) * (self.x + 0.044715 * self.x**3)))
+        np.testing.assert_allclose(numpy(get_activation("gelu_new")(self.x)), tanh, **FLOAT32)
+
+    def test_registered_functions_by_name(self):
+        @keras.saving.register_keras_serializable(package="tests")
+        def cube(x):
+            return x**3
+
+        np.testing.assert_array_equal(get_activation("tests>cube")(self.x), self.x**3)
+        assert get_activation(cube) is cube
+
+    def test_unknown_name_is_an_error(self):
+        with pytest.raises(ValueError, match="hidden_act is 'gulu', which is no known activation"):
+            get_activation("gulu")
 
 
 class TestModel:

@@ -93,6 +93,7 @@ class PreTrained:
                 f"{cls.__name__} is a base class; use one of its subclasses, e.g. "
                 f"{cls.family}RoFormerForMaskedLM"
             )
+        config.validate()  # fields may have been assigned since it was made
         return config
 
     def _make_network(self, dtype=None, backbone=None):

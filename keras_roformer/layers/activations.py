@@ -18,8 +18,9 @@ def get_activation(name):
     """The function that `hidden_act` names: transformers' names first, then Keras's.
 
     Args:
-        name: "gelu" (exact), "gelu_new" (tanh), "relu", "selu", another Keras activation's name, or
-            a callable, which is returned as it is.
+        name: "gelu" (exact), "gelu_new" (tanh), "relu", "selu", another Keras activation's name,
+            "package>name" of a function registered with Keras, or a callable, which is returned
+            as it is.
 
     Raises:
         ValueError: no activation has that name.
@@ -28,6 +29,9 @@ def get_activation(name):
         return name
     if name in _ACTIVATIONS:
         return _ACTIVATIONS[name]
+    registered = keras.saving.get_registered_object(name)
+    if registered is not None:
+        return registered
     try:
         return keras.activations.get(name)
     except ValueError:
