@@ -163,6 +163,7 @@ def test_no_text_in_a_terminal(run, checkpoint, monkeypatch):
 
 def test_a_missing_backend_is_one_line(run, checkpoint, monkeypatch):
     monkeypatch.setattr(backends, "current_backend", lambda: None)
+    monkeypatch.setattr("keras_roformer.pipelines.current_backend", lambda: None)
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
     status, _, err = run("fill-mask", TEXT, "-m", checkpoint, "--backend", "torch")
     assert status == 1 and "pip install 'keras-roformer[torch]'" in err and err.count("\n") == 1
