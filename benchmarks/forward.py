@@ -24,6 +24,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)  # not this folder: its tokenizers.py would hide the package of that name
 SHAPES = ((8, 128), (4, 512), (1, 1536), (1, 16))  # batch × length
 LAYERS, HIDDEN, INTERMEDIATE, VOCABULARY = 12, 768, 3072, 50_000
 MATMUL = (2048, HIDDEN, INTERMEDIATE)
