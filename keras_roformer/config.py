@@ -7,6 +7,8 @@ import numbers
 import pathlib
 import sys
 
+from keras_roformer import presets
+
 logger = logging.getLogger("keras_roformer")
 
 CONFIG_NAME = "config.json"
@@ -56,15 +58,7 @@ ACTIVATIONS = (
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 SUMMARY_TYPES = ("last", "first", "mean", "cls_index", "attn")
 
-# Keyword arguments of `from_pretrained` that say where to find the file and are no fields.
-_HUB_ARGUMENTS = (
-    "cache_dir",
-    "force_download",
-    "local_files_only",
-    "token",
-    "revision",
-    "subfolder",
-)
+# Keyword arguments of transformers' `from_pretrained` that mean nothing here.
 _IGNORED_ARGUMENTS = ("trust_remote_code", "resume_download", "proxies", "use_auth_token")
 
 
@@ -350,11 +344,9 @@ class RoFormerConfig:
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
         """The fields in the config.json of a checkpoint, and the `kwargs` that are left over."""
-        location = {name: kwargs.pop(name) for name in _HUB_ARGUMENTS if name in kwargs}
+        location = {name: kwargs.pop(name) for name in presets.HUB_ARGUMENTS if name in kwargs}
         path = pathlib.Path(pretrained_model_name_or_path)
         if not path.is_file():
-            from keras_roformer import presets
-
             path = presets.resolve(pretrained_model_name_or_path, weights=(), **location)
             path = path / CONFIG_NAME
         return _read_json(path), kwargs

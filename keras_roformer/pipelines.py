@@ -13,17 +13,10 @@ import os
 import numpy as np
 
 from keras_roformer.backend import choose_backend, current_backend
+from keras_roformer.presets import HUB_ARGUMENTS
 
 logger = logging.getLogger("keras_roformer")
 
-_HUB_ARGUMENTS = (
-    "cache_dir",
-    "force_download",
-    "local_files_only",
-    "token",
-    "revision",
-    "subfolder",
-)
 # Batches are made smaller where the logits of all tokens would be more numbers than this (0.5 GB).
 _MOST_LOGITS = 2**27
 
@@ -73,7 +66,7 @@ def pipeline(
         raise ValueError(f"unknown task {task!r}{hint} Tasks: {', '.join(TASKS)}")
     cls = TASKS[task]
     model = cls.default_model if model is None else model
-    hub = {name: kwargs.pop(name) for name in _HUB_ARGUMENTS if name in kwargs}
+    hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
     backend = backend or current_backend() or _implied_backend(dtype, torch_dtype, device)
     dtype = _dtype_name(dtype if dtype is not None else torch_dtype)
     if isinstance(model, (str, os.PathLike)):

@@ -16,6 +16,16 @@ DIRECTORIES = [_PACKAGE / "preset_files"]
 if (_PACKAGE.parent / "pyproject.toml").is_file():
     DIRECTORIES.append(_PACKAGE.parent / "presets")
 
+# The keyword arguments of every `from_pretrained` that go to `resolve`.
+HUB_ARGUMENTS = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "token",
+    "revision",
+    "subfolder",
+)
+
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SMALL_FILES = ("*.json", "*.txt", "*.md")
 # Weight formats, the best first: one is enough.

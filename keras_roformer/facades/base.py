@@ -217,7 +217,7 @@ class PreTrained:
             config: `RoFormerConfig`, or where to load it from; by default the checkpoint's.
             from_pt, from_tf, from_flax: read pytorch_model.bin, tf_model.h5, flax_model.msgpack; by
                 default the first format that is there, safetensors first.
-            use_safetensors: True reads safetensors only, False anything else.
+            use_safetensors: True reads safetensors only, False pytorch_model.bin.
             ignore_mismatched_sizes: leave weights of another shape at their initial values.
             output_loading_info: give `(model, info)`, what did not match as a dict.
             cache_dir, force_download, local_files_only, token, revision, subfolder: for the hub.
@@ -336,6 +336,12 @@ class PreTrained:
                 commit_message=commit_message or f"Upload {type(self).__name__}",
                 token=token,
             )
+
+    def _named_weights(self):
+        """`(name, weight)` of the network's weights, named as transformers names this class's."""
+        for weight in names.weights(self.network):
+            bare = self.task == "model"
+            yield weight.name.removeprefix("roformer.") if bare else weight.name, weight
 
     # Changes of size
 

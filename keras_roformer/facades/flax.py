@@ -64,8 +64,7 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
 
     def _paths(self):
         """`(path in the parameter tree, variable)` of every weight."""
-        for weight in names.weights(self.network):
-            name = weight.name.removeprefix("roformer.") if self.task == "model" else weight.name
+        for name, weight in self._named_weights():
             yield names.flax_path(name, weight.kind), weight.variable
 
     def init_weights(self, rng, input_shape=None, params=None):
@@ -156,8 +155,10 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         """The network as a pure function of its weights and of a dropout key."""
         state = list(zip((variable for _, variable in self._paths()), values, strict=True))
         if rng is not None:
-            keys = (_key_data(jax.random.fold_in(rng, i)) for i in range(len(self._seed_states())))
-            state += zip(self._seed_states(), keys, strict=True)
+            state += [
+                (seed, _key_data(jax.random.fold_in(rng, i)))
+                for i, seed in enumerate(self._seed_states())
+            ]
         # Not `stateless_call`, which skips the autocast of a mixed dtype policy.
         with keras.StatelessScope(state_mapping=state):
             return self.network(training=training, **inputs)

@@ -84,10 +84,7 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
 
     def _weights(self):
         """`(name, parameter, transposed)` of every weight, named as transformers names them."""
-        for weight in names.weights(self.network):
-            name = weight.name
-            if self.task == "model":
-                name = name.removeprefix("roformer.")
+        for name, weight in self._named_weights():
             yield name, weight.variable.value, weight.transposed
 
     def state_dict(self, *args, destination=None, prefix="", keep_vars=False):

@@ -1,10 +1,11 @@
 """AutoTokenizer: the tokenizer that a directory, preset or hub id names."""
 
+from keras_roformer.presets import HUB_ARGUMENTS
+
 from .files import find_files, tokenizer_class
 from .roformer import RoFormerTokenizer, RoFormerTokenizerFast
 
 _KNOWN = ("RoFormerTokenizer", "RoFormerTokenizerFast", "BertTokenizer", "BertTokenizerFast")
-_HUB = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 
 
 class AutoTokenizer:
@@ -19,7 +20,7 @@ class AutoTokenizer:
 
         Raises ValueError if the files name a tokenizer that is not RoFormer's or BERT's.
         """
-        hub = {name: kwargs[name] for name in _HUB if name in kwargs}
+        hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
         path = find_files(pretrained_model_name_or_path, **hub)
         named = None if path.is_file() else tokenizer_class(path)
         if named is not None and named not in _KNOWN:
