@@ -20,7 +20,7 @@ class AutoTokenizer:
 
         Raises ValueError if the files name a tokenizer that is not RoFormer's or BERT's.
         """
-        hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
+        hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         path = find_files(pretrained_model_name_or_path, **hub)
         named = None if path.is_file() else tokenizer_class(path)
         if named is not None and named not in _KNOWN:
@@ -29,4 +29,6 @@ class AutoTokenizer:
                 f"package has {', '.join(_KNOWN)}."
             )
         made = RoFormerTokenizerFast if use_fast else RoFormerTokenizer
-        return made.from_pretrained(pretrained_model_name_or_path, *inputs, **kwargs)
+        tokenizer = made.from_pretrained(path, *inputs, **kwargs)
+        tokenizer.name_or_path = str(pretrained_model_name_or_path)
+        return tokenizer

@@ -12,7 +12,7 @@ from tokenizers import AddedToken
 
 from .calls import Calls
 from .files import find_files, read_settings
-from .packing import BatchEncoding, pad_row
+from .packing import BatchEncoding, TruncationStrategy, pad_row
 from .segment import Segmenter
 from .special import SPECIAL_TOKENS, SpecialTokens, as_added
 from .train import count_words, make_vocab
@@ -116,7 +116,7 @@ class TokenizerBase(SpecialTokens, Calls):
 
     def __getstate__(self):
         own = {key: copy.copy(self.__dict__[key]) for key in ("_added", "_additional", "_special")}
-        return {**self.__dict__, **own, "_core": None}
+        return {**self.__dict__, **own, "_core": None, "_warned": False}
 
     def __deepcopy__(self, memo):
         other = type(self).__new__(type(self))
@@ -184,6 +184,26 @@ class TokenizerBase(SpecialTokens, Calls):
             [(list(ids), None if pair_ids is None else list(pair_ids))], False, kwargs
         )
         return inputs.convert_to_tensors(tensors, prepend_batch_axis=prepend)
+
+    def truncate_sequences(
+        self,
+        ids,
+        pair_ids=None,
+        num_tokens_to_remove=0,
+        truncation_strategy="longest_first",
+        stride=0,
+    ):
+        """``(ids, pair_ids, overflowing ids)`` with ``num_tokens_to_remove`` ids taken off.
+
+        ``truncation_side`` says from which end; the overflowing ids are those taken off and
+        ``stride`` of their neighbours.
+        """
+        if num_tokens_to_remove <= 0:
+            return ids, pair_ids, []
+        room = len(ids) + len(pair_ids or ()) - num_tokens_to_remove
+        strategy = TruncationStrategy(truncation_strategy)
+        (first, second), over = self._cut(ids, pair_ids, room, strategy, stride)
+        return ids[slice(*first)], pair_ids and pair_ids[slice(*second)], over
 
     def pad(
         self,
@@ -387,7 +407,24 @@ class TokenizerBase(SpecialTokens, Calls):
         push_to_hub=False,
         **kwargs,
     ):
-        """Writes the files that `from_pretrained`, here and in transformers, reads again."""
+        """Writes the files that `from_pretrained`, here and in transformers, reads again.
+
+        Args:
+            save_directory: made if it is not there.
+            legacy_format: True leaves out tokenizer.json, False (fast class only) vocab.txt; None
+                writes what the class has.
+            filename_prefix: goes before the files' names, with a dash.
+            push_to_hub: whether to upload to ``repo_id`` (default: the directory's name) as well;
+                further arguments are those of `push_to_hub`.
+
+        Returns:
+            tuple of the paths of the files.
+        """
+        if kwargs and not push_to_hub:
+            raise TypeError(
+                f"save_pretrained got unexpected arguments {sorted(kwargs)}; those of the hub need "
+                "push_to_hub=True."
+            )
         directory = os.fspath(save_directory)
         if os.path.isfile(directory):
             raise ValueError(f"save_directory={directory!r} is a file; give a directory.")
@@ -452,19 +489,39 @@ class TokenizerBase(SpecialTokens, Calls):
         write_vocab(self._vocab, path)
         return (path,)
 
-    def push_to_hub(self, repo_id, *, token=None, private=None, commit_message=None, **kwargs):
-        """Saves the tokenizer and uploads its files to a repository on the hub."""
+    def push_to_hub(
+        self,
+        repo_id,
+        *,
+        commit_message=None,
+        commit_description=None,
+        private=None,
+        token=None,
+        revision=None,
+        create_pr=False,
+    ):
+        """Saves the tokenizer and uploads its files to the hub; gives the hub's answer.
+
+        Args:
+            repo_id: "name" or "owner/name"; made, ``private`` or not, if it is not there.
+            commit_message, commit_description, token, create_pr: as in huggingface_hub.
+            revision: the branch to upload to; made if it is not there.
+        """
         from huggingface_hub import HfApi
 
         api = HfApi(token=token)
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if revision is not None and not create_pr:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
         with tempfile.TemporaryDirectory() as directory:
             self.save_pretrained(directory)
             return api.upload_folder(
                 repo_id=repo_id,
                 folder_path=directory,
                 commit_message=commit_message or "Upload tokenizer",
-                **kwargs,
+                commit_description=commit_description,
+                revision=revision,
+                create_pr=create_pr,
             )
 
     def __repr__(self):

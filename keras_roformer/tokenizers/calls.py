@@ -4,7 +4,14 @@ import logging
 from typing import NamedTuple
 
 from .core import Pieces
-from .packing import BatchEncoding, Encoding, PaddingStrategy, TruncationStrategy, pad_row
+from .packing import (
+    BatchEncoding,
+    Encoding,
+    PaddingStrategy,
+    TruncationStrategy,
+    pad_row,
+    share_longest_first,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -510,6 +517,33 @@ class Calls:
                 f"to {'a pair' if pair else 'each text'}."
             )
         return options.max_length - added
+
+    def _cut(self, first, second, room, strategy, stride):
+        """The ranges of a pair that fit into ``room``, and the ids that overflow."""
+        left = self.truncation_side == "left"
+        lengths = [len(first), len(second or ())]
+        remove = sum(lengths) - room
+        if strategy is TruncationStrategy.LONGEST_FIRST and second is not None:
+            keep = share_longest_first(*lengths, room, odd_to_first=True)
+            over = []
+        else:
+            which = int(strategy is TruncationStrategy.ONLY_SECOND)
+            if which and second is None:
+                raise ValueError("truncation='only_second' needs a pair, but a text came alone.")
+            too_short = (
+                lengths[which] <= remove and strategy is not TruncationStrategy.LONGEST_FIRST
+            )
+            if too_short:
+                self._too_short(("first", "second")[which], lengths[which], remove)
+            keep = list(lengths)
+            keep[which] = max(lengths[which] - remove, 0)
+            source, window = (first, second)[which], min(lengths[which], stride + remove)
+            over = source[:window] if left else source[lengths[which] - window :]
+        ranges = [
+            (length - kept, length) if left else (0, kept)
+            for length, kept in zip(lengths, keep, strict=True)
+        ]
+        return ranges, over
 
     def _too_short(self, which, length, remove):
         raise ValueError(

@@ -370,9 +370,7 @@ class SlowCore(_Core):
 class FastCore(_Core):
     """transformers' Rust tokenizer: the whole text is normalised, then cut."""
 
-    def __init__(
-        self, vocab, added, unk_token, segmenter, *, normalizer, whole_words, prefix, limit
-    ):
+    def __init__(self, vocab, added, unk_token, segmenter, *, normalizer, prefix, limit):
         super().__init__(vocab, added, unk_token, segmenter)
         self.lower = bool(normalizer and normalizer["lowercase"])
         self.spaces_go = bool(normalizer and normalizer["clean_text"])
@@ -380,7 +378,7 @@ class FastCore(_Core):
         self.rule = FastRule(
             vocab,
             unk_token,
-            whole_words=whole_words if segmenter is not None else None,
+            whole_words=segmenter is not None,
             normalizer=normalizer,
             prefix=prefix,
             limit=limit,

@@ -170,49 +170,6 @@ class RoFormerTokenizer(TokenizerBase):
             return plan, {"overflowing_tokens": overflowing, "num_truncated_tokens": truncated}
         return plan, {}
 
-    def _cut(self, first, second, room, strategy, stride):
-        """The ranges of a pair that fit into ``room``, and the ids that overflow."""
-        left = self.truncation_side == "left"
-        lengths = [len(first), len(second or ())]
-        remove = sum(lengths) - room
-        if strategy is TruncationStrategy.LONGEST_FIRST and second is not None:
-            keep = share_longest_first(*lengths, room, odd_to_first=True)
-            over = []
-        else:
-            which = int(strategy is TruncationStrategy.ONLY_SECOND)
-            if which and second is None:
-                raise ValueError("truncation='only_second' needs a pair, but a text came alone.")
-            too_short = (
-                lengths[which] <= remove and strategy is not TruncationStrategy.LONGEST_FIRST
-            )
-            if too_short:
-                self._too_short(("first", "second")[which], lengths[which], remove)
-            keep = list(lengths)
-            keep[which] -= remove
-            source, window = (first, second)[which], min(lengths[which], stride + remove)
-            over = source[:window] if left else source[lengths[which] - window :]
-        ranges = [
-            (length - kept, length) if left else (0, kept)
-            for length, kept in zip(lengths, keep, strict=True)
-        ]
-        return ranges, over
-
-    def truncate_sequences(
-        self,
-        ids,
-        pair_ids=None,
-        num_tokens_to_remove=0,
-        truncation_strategy="longest_first",
-        stride=0,
-    ):
-        """``(ids, pair_ids, overflowing ids)`` with ``num_tokens_to_remove`` ids taken off."""
-        if num_tokens_to_remove <= 0:
-            return ids, pair_ids, []
-        room = len(ids) + len(pair_ids or ()) - num_tokens_to_remove
-        strategy = TruncationStrategy(truncation_strategy)
-        (first, second), over = self._cut(ids, pair_ids, room, strategy, stride)
-        return ids[slice(*first)], pair_ids and pair_ids[slice(*second)], over
-
 
 class RoFormerTokenizerFast(TokenizerBase):
     """RoFormer's fast tokenizer: `RoFormerTokenizer` with the ways of the `tokenizers` library.
@@ -263,11 +220,7 @@ class RoFormerTokenizerFast(TokenizerBase):
             unk_token=unk_token, sep_token=sep_token, pad_token=pad_token, cls_token=cls_token,
             mask_token=mask_token,
         )  # fmt: skip
-        self._whole_words = ()
         self._start(vocab, special, arguments, kwargs)
-        # transformers fixes what jieba may keep whole when the tokenizer is made.
-        self._whole_words = frozenset(self.get_vocab())
-        self._changed()
 
     @property
     def vocab(self):
@@ -293,7 +246,6 @@ class RoFormerTokenizerFast(TokenizerBase):
             self.unk_token,
             self.segmenter,
             normalizer=self._normalizer(),
-            whole_words=self._whole_words,
             prefix=self._prefix,
             limit=self._limit,
         )

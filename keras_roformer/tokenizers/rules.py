@@ -255,7 +255,7 @@ class FastRule:
     """
 
     def __init__(self, vocab, unk_token, *, whole_words, normalizer, prefix="##", limit=MAX_WORD):
-        self.whole_words = whole_words  # tokens that jieba's words may be, or None without jieba
+        self.vocab, self.whole_words = vocab, whole_words
         self.wordpiece = WordPiece(vocab, unk_token, prefix, limit)
         bert = BertNormalizer(**normalizer) if normalizer is not None else None
         self.normal = Memo(bert.normalize_str if bert else str)
@@ -263,7 +263,7 @@ class FastRule:
             clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=False
         )
         # "word" characters gather in runs, "alone" ones stand for themselves, "space" goes.
-        if whole_words is not None:
+        if whole_words:
             self.kind = Memo(
                 lambda c: (
                     "space" if c.isspace() else "alone" if chinese.normalize_str(c) != c else "word"
@@ -276,7 +276,7 @@ class FastRule:
 
     def splits(self, word, known=True):
         """``(start, end)`` of the parts of ``word`` that WordPiece sees one by one."""
-        if known and self.whole_words is not None and word in self.whole_words:
+        if known and self.whole_words and word in self.vocab:
             return [(0, len(word))]
         splits, start = [], None
         for index, char in enumerate(word):

@@ -288,13 +288,13 @@ def test_plain_characters_are_plain():
             normalizer = dict(
                 clean_text=True, handle_chinese_chars=False, strip_accents=strip, lowercase=lower
             )
-            rule = FastRule({}, "", whole_words=frozenset(), normalizer=normalizer)
+            rule = FastRule({}, "", whole_words=True, normalizer=normalizer)
             for char in plain:
                 assert rule.normal.function(char) == (char.lower() if lower else char), ascii(char)
                 assert unicodedata.normalize("NFC", char) == char
                 assert unicodedata.normalize("NFD", char) == char
                 assert not unicodedata.combining(char)
-    bert = FastRule({}, "", whole_words=None, normalizer=normalizer)
+    bert = FastRule({}, "", whole_words=False, normalizer=normalizer)
     for char in plain:
         if "\u4e00" <= char <= "\u9fff" or "\u3400" <= char <= "\u4dbf":
             continue
