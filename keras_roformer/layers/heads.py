@@ -105,8 +105,8 @@ class RoFormerLMHead(Block):
             x = self.run(self.decoder, x)
         return ops.add(x, self.bias)  # (B, L, V); `+` would miss the autocast on JAX
 
-    def compute_output_shape(self, input_shape, positions_shape=None):
-        return (*(positions_shape or input_shape)[:2], self.vocab_size)
+    def compute_output_shape(self, x_shape, positions_shape=None):
+        return (*(positions_shape or x_shape)[:2], self.vocab_size)
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
