@@ -29,6 +29,5 @@ class AutoTokenizer:
                 f"package has {', '.join(_KNOWN)}."
             )
         made = RoFormerTokenizerFast if use_fast else RoFormerTokenizer
-        tokenizer = made.from_pretrained(path, *inputs, **kwargs)
-        tokenizer.name_or_path = str(pretrained_model_name_or_path)
-        return tokenizer
+        kwargs.setdefault("name_or_path", str(pretrained_model_name_or_path))
+        return made.from_pretrained(path, *inputs, **kwargs)

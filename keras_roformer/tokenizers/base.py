@@ -1,16 +1,18 @@
 """What both tokenizers do alike beside their calls: set-up, padding, decoding, training, files."""
 
 import copy
+import difflib
+import inspect
 import json
 import logging
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sized
+from collections.abc import Iterable, Mapping, Sized
 
 from tokenizers import AddedToken
 
-from .calls import Calls
+from .calls import Calls, shorten
 from .files import find_files, read_settings
 from .packing import BatchEncoding, TruncationStrategy, pad_row
 from .segment import Segmenter
@@ -29,6 +31,13 @@ _UNSPACED = (
 _SPURIOUS_SPACE = re.compile(f"(?<=[{_UNSPACED}]) | (?=[{_UNSPACED}])")
 
 
+# The constructors' arguments beside those in their signatures and the special tokens.
+_MORE_ARGUMENTS = (
+    "vocab", "use_jieba", "user_dict", "model_max_length", "max_len", "padding_side",
+    "truncation_side", "model_input_names", "clean_up_tokenization_spaces", "split_special_tokens",
+    "chat_template", "extra_special_tokens", "additional_special_tokens", "added_tokens_decoder",
+    "name_or_path", "verbose",
+)  # fmt: skip
 # What the fast tokenizer's decoder joins to the token before it.
 _ATTACHED = (".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re")
 
@@ -57,6 +66,8 @@ class TokenizerBase(SpecialTokens, Calls):
         self.name_or_path = kwargs.pop("name_or_path", "")
         maximum = kwargs.pop("model_max_length", kwargs.pop("max_len", None))
         self.model_max_length = VERY_LARGE_INTEGER if maximum is None else maximum
+        if not isinstance(self.model_max_length, (int, float)):
+            raise TypeError(f"model_max_length={maximum!r} must be a number.")
         for name in ("padding_side", "truncation_side"):
             side = kwargs.pop(name, None) or getattr(self, name)
             if side not in ("right", "left"):
@@ -68,6 +79,8 @@ class TokenizerBase(SpecialTokens, Calls):
         self.chat_template = kwargs.pop("chat_template", None)
         self.use_jieba = kwargs.pop("use_jieba", True)
         user_dict = kwargs.pop("user_dict", None)
+        if user_dict is not None and not self.use_jieba:
+            raise ValueError("user_dict is for jieba, and use_jieba is False: leave one out.")
         self.segmenter = Segmenter(user_dict) if self.use_jieba else None
         if self.segmenter and self.segmenter.words:
             self.init_kwargs["user_dict"] = self.segmenter.words
@@ -81,9 +94,12 @@ class TokenizerBase(SpecialTokens, Calls):
                 raise TypeError(f"{name}={value!r} must be a str or AddedToken.")
         self.extra_special_tokens = dict(kwargs.pop("extra_special_tokens", None) or {})
         self._additional = list(kwargs.pop("additional_special_tokens", None) or [])
-        self._added = {}
-        for index, token in sorted((kwargs.pop("added_tokens_decoder", None) or {}).items()):
-            self._added[int(index)] = as_added(token)
+        added = kwargs.pop("added_tokens_decoder", None) or {}
+        self._added = {int(index): as_added(token) for index, token in sorted(added.items())}
+        for name in kwargs:
+            near = difflib.get_close_matches(name, self._arguments(), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise TypeError(f"{type(self).__name__} has no argument {name!r}{hint}")
         missing = [
             str(value)
             for name, value in self._special.items()
@@ -100,6 +116,12 @@ class TokenizerBase(SpecialTokens, Calls):
                 missing,
                 self.convert_tokens_to_ids(missing),
             )
+
+    @classmethod
+    def _arguments(cls):
+        """The names of the constructor's arguments."""
+        named = list(inspect.signature(cls.__init__).parameters)[1:-1]
+        return [*named, *SPECIAL_TOKENS, *_MORE_ARGUMENTS]
 
     @property
     def core(self):
@@ -246,7 +268,9 @@ class TokenizerBase(SpecialTokens, Calls):
         if len({len(value) for value in inputs.values()}) != 1:
             sizes = {key: len(value) for key, value in inputs.items()}
             raise ValueError(f"The entries differ in their number of rows: {sizes}.")
-        padding, _, max_length = self._strategies(padding, False, max_length, None, verbose)
+        padding, _, max_length = self._strategies(
+            padding, False, max_length, pad_to_multiple_of, verbose
+        )
         if return_attention_mask is None:
             return_attention_mask = "attention_mask" in self.model_input_names
         lengths = list(map(len, inputs[main]))
@@ -271,9 +295,14 @@ class TokenizerBase(SpecialTokens, Calls):
         length=None,
         new_special_tokens=None,
         special_tokens_map=None,
-        **kwargs,
+        min_frequency=0,
+        show_progress=False,
     ):
         """A tokenizer like this one with a vocabulary made from texts.
+
+        The vocabulary gets the special tokens, every character of the texts, the most frequent of
+        jieba's words, and WordPiece's pieces of what is not Chinese. The same texts always give
+        the same vocabulary.
 
         Args:
             text_iterator: texts, or lists of texts.
@@ -281,9 +310,24 @@ class TokenizerBase(SpecialTokens, Calls):
             length: not needed; taken for compatibility.
             new_special_tokens: special tokens to have beside the present ones.
             special_tokens_map: present special token -> what it is to be called.
-            **kwargs: arguments of `tokenizers.trainers.WordPieceTrainer`, which makes the pieces
-                of what is not Chinese.
+            min_frequency: how often a word, or a pair that WordPiece joins, stands in the texts
+                at least.
+            show_progress: whether WordPiece's trainer shows its progress.
+
+        Raises:
+            ValueError: the texts hold no words, or ``vocab_size`` leaves no room for any.
+
+        Example:
+            >>> texts = ["今天天气很好", "天气预报说今天有雨"]
+            >>> tokenizer = RoFormerTokenizer.from_pretrained("roformer_tiny_zh")
+            >>> tokenizer.train_new_from_iterator(texts, 20).tokenize("今天天气")
+            ['今天', '天气']
         """
+        if isinstance(text_iterator, str) or not isinstance(text_iterator, Iterable):
+            kind = type(text_iterator).__name__
+            raise TypeError(f"text_iterator must be an iterable of texts, not {kind}.")
+        if not isinstance(vocab_size, int):
+            raise TypeError(f"vocab_size={vocab_size!r} must be a whole number.")
         rename = special_tokens_map or {}
         special = {n: rename.get(str(v), v) for n, v in self._special.items() if v is not None}
         more = [*self._additional, *(new_special_tokens or [])]
@@ -296,9 +340,20 @@ class TokenizerBase(SpecialTokens, Calls):
             raise ValueError(f"vocab_size={vocab_size} has no room beside {tokens}.")
         counts = count_words(self.core, text_iterator)
         vocab = make_vocab(
-            counts, self._split_unknown, tokens, vocab_size, self.use_jieba, **kwargs
+            counts,
+            self._split_unknown,
+            tokens,
+            vocab_size,
+            self.use_jieba,
+            min_frequency,
+            show_progress=show_progress,
         )
-        settings = {k: v for k, v in self.init_kwargs.items() if k != "added_tokens_decoder"}
+        left_out = ("added_tokens_decoder", "vocab_file", "tokenizer_file", "name_or_path")
+        settings = {
+            name: self.init_kwargs[name]
+            for name in self._arguments()
+            if name in self.init_kwargs and name not in left_out
+        }
         settings |= {"vocab": vocab, "use_jieba": self.use_jieba, **special}
         return type(self)(**{**settings, "additional_special_tokens": more})
 
@@ -321,6 +376,9 @@ class TokenizerBase(SpecialTokens, Calls):
             raise TypeError(f"decode got unexpected arguments {sorted(kwargs)}.")
         ids = _to_lists(token_ids)
         ids = [ids] if isinstance(ids, int) else ids
+        if isinstance(ids, str) or any(isinstance(index, (list, str)) for index in ids or ()):
+            advice = "batch_decode takes rows" if isinstance(ids, list) else "encode gives ids"
+            raise TypeError(f"decode takes ids, not {shorten(token_ids)}; {advice}.")
         tokens = [t for t in self.convert_ids_to_tokens(ids, skip_special_tokens) if t is not None]
         kept = set(self.all_special_tokens) | self.added_tokens_encoder.keys()
         text, after_kept = "", False
@@ -377,12 +435,30 @@ class TokenizerBase(SpecialTokens, Calls):
         ``kwargs`` go to the constructor, over what the files say. Files are data: no code in them
         is run, whatever ``trust_remote_code`` says. A directory whose files name BertTokenizer
         gives a character-level tokenizer, which does not use jieba.
+
+        Args:
+            pretrained_model_name_or_path: a directory, also a bare vocab.txt or tokenizer.json;
+                else a preset (`keras-roformer presets` lists them); else a hub id, "owner/name".
+            cache_dir, force_download, local_files_only, token, revision: for the hub.
+            subfolder: the folder in there that has the files.
+
+        Raises:
+            ValueError: there is no such checkpoint, or its files are broken.
+            OSError: the hub cannot be reached.
+
+        Example:
+            >>> tokenizer = RoFormerTokenizer.from_pretrained("roformer_tiny_zh")
+            >>> tokenizer.tokenize("今天天气很好")
+            ['今', '天', '天', '气', '很', '好']
         """
         for name in (
             "trust_remote_code",
             "use_fast",
             "from_slow",
             "use_auth_token",
+            "config",
+            "proxies",
+            "resume_download",
             "_commit_hash",
         ):
             kwargs.pop(name, None)
@@ -395,9 +471,13 @@ class TokenizerBase(SpecialTokens, Calls):
             revision=revision,
             subfolder=subfolder,
         )
-        settings = {**read_settings(path), **kwargs}
-        settings["name_or_path"] = str(pretrained_model_name_or_path)
-        return cls(*init_inputs, **settings)
+        settings, known = read_settings(path), cls._arguments()
+        # Kept for saving: what other versions and classes wrote and this class has no use for.
+        foreign = {name: settings.pop(name) for name in list(settings) if name not in known}
+        kwargs.setdefault("name_or_path", str(pretrained_model_name_or_path))
+        tokenizer = cls(*init_inputs, **{**settings, **kwargs})
+        tokenizer.init_kwargs.update(foreign)
+        return tokenizer
 
     def save_pretrained(
         self,

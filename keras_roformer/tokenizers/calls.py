@@ -16,6 +16,12 @@ from .packing import (
 logger = logging.getLogger(__name__)
 
 LARGE_INTEGER = int(1e20)  # a model_max_length above this is none
+_HINTS = {
+    "bytes": "Decode bytes first: text.decode('utf-8').",
+    "ndarray": "Give array.tolist().",
+    "Series": "Give series.tolist().",
+    "generator": "Give a list, or use encode_iter.",
+}
 _BAD_TEXT = (
     "text input must be of type `str` (single example), `list[str]` (batch or single pretokenized "
     "example) or `list[list[str]]` (batch of pretokenized examples)"
@@ -146,8 +152,10 @@ class Calls:
     def _call_one(self, text, text_pair, arguments):
         for value in (text,) if text_pair is None else (text, text_pair):
             if not _is_text_input(value):
-                shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
-                raise ValueError(f"{_BAD_TEXT}; got {type(value).__name__}: {shown}.")
+                kind = type(value).__name__
+                item = value[0] if isinstance(value, (list, tuple)) else value
+                hint = _HINTS.get(type(item).__name__, "")
+                raise ValueError(f"{_BAD_TEXT}; got {kind}: {shorten(value)}. {hint}".rstrip())
         if arguments["is_split_into_words"]:
             batched = (
                 isinstance(text, (list, tuple)) and text and isinstance(text[0], (list, tuple))
@@ -191,7 +199,9 @@ class Calls:
             if isinstance(item, str):
                 rows.append((item, None))
             elif not isinstance(item, (list, tuple)):
-                raise ValueError(f"Item {index} of the batch is not valid: {item!r}. {_BAD_TEXT}.")
+                raise ValueError(
+                    f"Item {index} of the batch is not valid: {shorten(item)}. {_BAD_TEXT}."
+                )
             elif split and not (item and isinstance(item[0], (list, tuple))):
                 rows.append((item, None))
             elif item and isinstance(item[0], int):
@@ -248,6 +258,8 @@ class Calls:
         )
         if padding_side not in (None, "left", "right"):
             raise ValueError(f"padding_side={padding_side!r} must be 'right' or 'left'.")
+        if not isinstance(stride, int) or stride < 0:
+            raise ValueError(f"stride={stride!r} must be a whole number >= 0.")
         names = self.model_input_names
         if return_token_type_ids is None:
             return_token_type_ids = "token_type_ids" in names
@@ -264,6 +276,8 @@ class Calls:
 
     def _strategies(self, padding, truncation, max_length, multiple, verbose):
         """The padding and truncation strategies and length that the arguments mean."""
+        if multiple is not None and (not isinstance(multiple, int) or multiple < 0):
+            raise ValueError(f"pad_to_multiple_of={multiple!r} must be a whole number, or None.")
         if padding is False and not truncation and max_length is None:
             return PaddingStrategy.DO_NOT_PAD, TruncationStrategy.DO_NOT_TRUNCATE, None
         if truncation is None and max_length is not None and padding is False:
@@ -324,7 +338,7 @@ class Calls:
             elif all(isinstance(item, int) for item in source) and not options.split:
                 return list(source)
         raise ValueError(
-            f"Input {source!r} is not valid: a sequence is a str, or a list of str or of ids."
+            f"Input {shorten(source)} is not valid: a sequence is a str, a list of str or of ids."
         )
 
     def _source_pieces(self, source, options, core):
@@ -580,4 +594,10 @@ def _is_text_input(value):
 
 def check_text(text):
     if not isinstance(text, str):
-        raise ValueError(f"A text must be a str, not {type(text).__name__}: {text!r}.")
+        raise ValueError(f"A text must be a str, not {type(text).__name__}: {shorten(text)}.")
+
+
+def shorten(value):
+    """``repr(value)``, cut off where it would fill an error message."""
+    shown = repr(value)
+    return shown if len(shown) < 80 else shown[:77] + "..."

@@ -12,6 +12,10 @@ _NAMES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_token
 
 def find_files(name_or_path, *, subfolder="", **hub):
     """The directory that holds the files of ``name_or_path``: directory, preset or hub id."""
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise TypeError(
+            f"Give a directory, the name of a preset or a hub id, not {name_or_path!r}."
+        )
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         return path / subfolder if subfolder else path

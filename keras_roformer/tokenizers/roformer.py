@@ -7,7 +7,7 @@ from .base import TokenizerBase
 from .calls import Row
 from .core import FastCore, SlowCore
 from .packing import TruncationStrategy, share_longest_first, windows
-from .vocab import read_tokenizer_json, read_vocab
+from .vocab import check_vocab, read_tokenizer_json, read_vocab
 
 
 def _load(vocab_file, tokenizer_file, arguments, kwargs):
@@ -18,7 +18,7 @@ def _load(vocab_file, tokenizer_file, arguments, kwargs):
     vocab = kwargs.pop("vocab", None)
     content = read_tokenizer_json(tokenizer_file) if tokenizer_file else None
     if vocab is not None:
-        return dict(vocab), content
+        return check_vocab(vocab, "vocab"), content
     if vocab_file is not None:
         return read_vocab(vocab_file), content
     if content is None:
@@ -32,7 +32,7 @@ def _load(vocab_file, tokenizer_file, arguments, kwargs):
     if "added_tokens_decoder" not in kwargs:
         added = [dict(token) for token in content.get("added_tokens") or []]
         kwargs["added_tokens_decoder"] = {t.pop("id"): AddedToken(**t) for t in added}
-    return content["model"]["vocab"], content
+    return check_vocab(content["model"]["vocab"], str(tokenizer_file)), content
 
 
 class _Unset:

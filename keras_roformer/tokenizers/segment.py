@@ -1,6 +1,8 @@
 """Text -> jieba words, through rjieba (jieba in Rust), without the HMM."""
 
 import os
+import re
+from collections.abc import Iterable
 
 _MISSING = (
     "This tokenizer cuts text into words with the package 'rjieba', which is not installed. "
@@ -20,21 +22,33 @@ def load_user_words(user_dict):
     if user_dict is None:
         return []
     if isinstance(user_dict, (str, os.PathLike)):
+        if not os.path.isfile(user_dict):
+            raise ValueError(
+                f"user_dict={str(user_dict)!r} is no file; give words as a list, such as "
+                "['旋转位置编码']."
+            )
         with open(user_dict, encoding="utf-8-sig") as lines:
             entries = [line.split() for line in lines if line.strip()]
     elif hasattr(user_dict, "items"):
         entries = list(user_dict.items())
+    elif not isinstance(user_dict, Iterable):
+        raise ValueError(f"user_dict={user_dict!r} must be a file, words, or a mapping.")
     else:
         entries = [[entry] if isinstance(entry, str) else list(entry) for entry in user_dict]
     words = []
     for entry in entries:
-        word, frequency, tag = (*entry, None, None)[:3]
-        if frequency is not None and not str(frequency).isdigit():
+        word, frequency, tag = (*entry, None, None, None)[:3]
+        if isinstance(frequency, str) and not frequency.isdecimal() and tag is None:
             frequency, tag = None, frequency  # jieba allows 'word tag'
-        if not isinstance(word, str) or not word or len(entry) > 3:
+        if (
+            len(entry) > 3
+            or not (isinstance(word, str) and word and not re.search(r"\s", word))
+            or not (frequency is None or re.fullmatch("[0-9]+", str(frequency)))
+            or not (tag is None or isinstance(tag, str))
+        ):
             raise ValueError(
-                f"user_dict entry {entry!r} is not a word, (word, frequency) or "
-                "(word, frequency, tag); a frequency is a whole number >= 0."
+                f"user_dict entry {entry!r} is not a word without white space, (word, frequency) "
+                "or (word, frequency, tag); a frequency is a whole number >= 0."
             )
         words.append((word, None if frequency is None else int(frequency), tag or ""))
     return words

@@ -1,6 +1,7 @@
 """Special and added tokens, and the vocabulary with them."""
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping
 
 from tokenizers import AddedToken
 
@@ -142,7 +143,12 @@ class SpecialTokens:
         return self._add_tokens(new_tokens, special_tokens=special_tokens)
 
     def add_special_tokens(self, special_tokens_dict, replace_additional_special_tokens=True):
-        """Sets special tokens by role and adds them; returns how many were added."""
+        """Sets special tokens by role and adds them; returns how many were added.
+
+        Example: ``tokenizer.add_special_tokens({"additional_special_tokens": ["<speaker>"]})``.
+        """
+        if special_tokens_dict is not None and not isinstance(special_tokens_dict, Mapping):
+            raise TypeError(f"Give a dict of role: token, not {special_tokens_dict!r}.")
         added = []
         for name, value in (special_tokens_dict or {}).items():
             if name not in (*self.SPECIAL_TOKENS_ATTRIBUTES, *self.extra_special_tokens):
@@ -212,6 +218,8 @@ class SpecialTokens:
         core = self.core
         if isinstance(tokens, str):
             return core.id_of(tokens)
+        if isinstance(tokens, int):
+            raise TypeError(f"Tokens are str, not {tokens!r}; convert_ids_to_tokens takes ids.")
         return [core.id_of(token) for token in tokens]
 
     def convert_ids_to_tokens(self, ids, skip_special_tokens=False):
@@ -220,10 +228,17 @@ class SpecialTokens:
             ids = ids.tolist()
         if isinstance(ids, int):
             return self._token_of(ids)
+        if isinstance(ids, str) or not isinstance(ids, Iterable):
+            raise TypeError(f"Ids are whole numbers, not {ids!r}; convert_tokens_to_ids takes str.")
         skip = self.core.special_ids if skip_special_tokens else ()
-        return [self._token_of(index) for index in map(int, ids) if index not in skip]
+        return [self._token_of(index) for index in map(operator.index, ids) if index not in skip]
 
     def _token_of(self, index):
+        if index < 0:
+            raise ValueError(
+                f"There is no token {index}; ids are >= 0. Replace the -100 of ignored labels "
+                "first, with pad_token_id for instance."
+            )
         if index in self._added:
             return str(self._added[index])
         return self._tokens.get(index, None if self.is_fast else self.unk_token)

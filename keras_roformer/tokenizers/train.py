@@ -1,6 +1,7 @@
 """A vocabulary from texts, for `train_new_from_iterator`."""
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import chain, repeat
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -10,14 +11,21 @@ def count_words(core, texts):
     """How often each word stands in ``texts``, an iterable of texts or of lists of texts."""
     counts = Counter()
     for item in texts:
-        for text in [item] if isinstance(item, str) else item:
+        for text in [item] if isinstance(item, str) or not isinstance(item, Iterable) else item:
             if not isinstance(text, str):
-                raise ValueError(f"The training texts must be str, not {type(text).__name__}.")
+                raise ValueError(
+                    f"The training texts must be str, or lists of str, not {type(text).__name__}: "
+                    f"{text!r}."
+                )
             counts.update(core.word_strings(text))
+    if not counts:
+        raise ValueError("The training texts hold no words: is the iterator exhausted?")
     return counts
 
 
-def make_vocab(counts, split, special_tokens, vocab_size, whole_words, prefix="##", **trainer):
+def make_vocab(
+    counts, split, special_tokens, vocab_size, whole_words, min_frequency=0, prefix="##", **trainer
+):
     """``{token: id}`` of at most ``vocab_size`` tokens for words counted in ``counts``.
 
     It holds the special tokens, every single character, the most frequent words that jieba keeps
@@ -27,6 +35,7 @@ def make_vocab(counts, split, special_tokens, vocab_size, whole_words, prefix="#
     Args:
         split: word -> the strings that WordPiece would see if the word were not in the vocabulary.
         whole_words: whether words of several parts may be tokens, that is, whether jieba cuts.
+        min_frequency: how often at least a word, or a pair that WordPiece joins, must stand there.
         **trainer: arguments of `tokenizers.trainers.WordPieceTrainer`.
     """
     chars, runs, words = Counter(), Counter(), Counter()
@@ -38,14 +47,16 @@ def make_vocab(counts, split, special_tokens, vocab_size, whole_words, prefix="#
                 chars[prefix + char] += count
             if len(part) > 1:
                 runs[part] += count
-        if whole_words and len(parts) > 1:
+        if whole_words and len(parts) > 1 and count >= min_frequency:
             words[word] += count
     vocab = dict.fromkeys(special_tokens)
     vocab.update(dict.fromkeys(_frequent(chars)))
     room = vocab_size - len(vocab)
     if room > 0 and runs:
         share = round(room * runs.total() / (runs.total() + words.total()))
-        vocab.update(dict.fromkeys(_train(runs, share, prefix, trainer)))
+        vocab.update(
+            dict.fromkeys(_train(runs, share, prefix, {**trainer, "min_frequency": min_frequency}))
+        )
     for word in _frequent(words):
         if len(vocab) >= vocab_size:
             break

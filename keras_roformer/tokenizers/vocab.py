@@ -3,6 +3,7 @@
 import json
 import os
 import warnings
+from collections.abc import Mapping
 
 
 def read_vocab(path):
@@ -42,6 +43,23 @@ def read_vocab(path):
             stacklevel=2,
         )
     return vocab
+
+
+def check_vocab(vocab, source):
+    """``vocab`` as a dict, checked to map tokens to ids of their own; ``source`` is where from."""
+    if not isinstance(vocab, Mapping) or not vocab:
+        raise ValueError(f"{source} must map tokens to ids and not be empty; got {vocab!r:.60}.")
+    for token, index in vocab.items():
+        if not isinstance(token, str) or not isinstance(index, int) or index < 0:
+            raise ValueError(
+                f"{source} maps {token!r} to {index!r}; tokens are str and ids whole numbers >= 0."
+            )
+    if len(set(vocab.values())) != len(vocab):
+        seen = {}
+        for token, index in vocab.items():
+            if seen.setdefault(index, token) != token:
+                raise ValueError(f"{source} gives the id {index} to {seen[index]!r} and {token!r}.")
+    return dict(vocab)
 
 
 def write_vocab(vocab, path):
