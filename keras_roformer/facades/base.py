@@ -33,6 +33,7 @@ ALWAYS = (
     "cross_attn_head_mask",
     "past_key_values",
     "use_cache",
+    "logits_positions",  # (B, P) tokens whose language-model logits are wanted
 )
 
 # The documented output class of each task, to which a family adds its prefix.
