@@ -133,7 +133,11 @@ def test_inspect(run, checkpoint):
     [
         (("fill-mask", "你好", "-m", "CHECKPOINT"), 1, "needs [MASK] in the text, got '你好'"),
         (("fill-mask", TEXT, "-m", "roformer_none"), 1, "neither a directory nor a preset"),
-        (("fill-mask", TEXT, "-m", "CHECKPOINT", "--device", "99"), 1, "no device 99 here"),
+        (
+            ("fill-mask", TEXT, "-m", "CHECKPOINT", "--device", "abacus"),
+            1,
+            "no device 'abacus' here",
+        ),
         (("fill-mask", TEXT, "-m", "CHECKPOINT", "--dtype", "int8"), 1, "got 'int8'"),
         (("fill-mask", TEXT, "-m", "CHECKPOINT", "-k", "0"), 2, "0 is not in the range x>=1"),
         (("fill-mask", TEXT, "--backend", "mxnet"), 2, "'mxnet' is not one of"),

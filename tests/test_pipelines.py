@@ -9,9 +9,10 @@ import types
 import numpy as np
 import pytest
 
-from keras_roformer import pipelines
-from keras_roformer.pipelines import pipeline
+from keras_roformer.pipelines import base, pipeline
+from keras_roformer.pipelines.runtime import RUNTIMES
 from keras_roformer.tokenizers import RoFormerTokenizerFast
+from tests import pipeline_tools as tools
 from tests.tolerances import FLOAT32
 
 CHECKPOINT = "tests/oracle/checkpoints/roformer_chinese_base"
@@ -51,22 +52,7 @@ def fill_characters(checkpoint):
 
 
 def assert_same(results, expected):
-    """Equal structure and numbers; spaces between Chinese words are transformers' alone."""
-    assert type(results) is type(expected)
-    if isinstance(expected, list):
-        assert len(results) == len(expected)
-        for result, other in zip(results, expected, strict=True):
-            assert_same(result, other)
-    elif isinstance(expected, dict):
-        assert list(results) == list(expected)
-        for name in expected:
-            assert_same(results[name], expected[name])
-    elif isinstance(expected, float):
-        np.testing.assert_allclose(results, expected, **FLOAT32)
-    elif isinstance(expected, str):
-        assert results.replace(" ", "") == expected.replace(" ", "")
-    else:
-        assert results == expected
+    tools.assert_same(results, expected, FLOAT32)
 
 
 @pytest.mark.parametrize(
@@ -116,20 +102,20 @@ def test_a_generator_streams(fill):
     assert_same([first, *results], fill(TEXTS * 20, top_k=1))
 
 
-def test_long_texts_make_smaller_batches(fill, monkeypatch):
+def test_many_logits_make_smaller_batches(fill, monkeypatch):
     sizes = []
     predict = type(fill)._predict
 
-    def spy(self, encodings):
-        sizes.append(len(encodings))
-        return predict(self, encodings)
+    def spy(self, rows):
+        sizes.append(len(rows))
+        return predict(self, rows)
 
     monkeypatch.setattr(type(fill), "_predict", spy)
-    monkeypatch.setattr(pipelines, "_MOST_LOGITS", 32 * fill.model.config.vocab_size)
+    monkeypatch.setattr(base, "MOST_OUTPUTS", 2 * fill.model.config.vocab_size)
     expected = [fill(text) for text in TEXTS]
     sizes.clear()
     assert_same(fill(TEXTS), expected)
-    assert sum(sizes) == len(TEXTS) and max(sizes) <= 4 and sizes[0] == 1
+    assert sizes == [2, 2, 1]
 
 
 def test_scores_are_sorted_probabilities(fill):
@@ -163,18 +149,34 @@ def test_a_model_in_memory(fill, checkpoint):
 
 
 @pytest.mark.parametrize("device", [-1, "cpu", "cpu:0"])
-def test_on_the_cpu(fill, checkpoint, device):
+def test_on_the_cpu(fill, checkpoint, device, caplog):
     on_cpu = pipeline("fill-mask", checkpoint, device=device)
     assert_same(on_cpu(TEXTS), fill(TEXTS))
+    assert not caplog.text
 
 
-def test_the_documented_call_on_a_cpu(checkpoint, fill, caplog, backend):
-    """float16 is for GPUs: it warns and runs in float32."""
+@pytest.fixture
+def no_gpu(backend, monkeypatch):
+    """The suite may run where there is one."""
+    monkeypatch.setattr(RUNTIMES[backend], "has_gpu", lambda self: False)
+
+
+@pytest.mark.parametrize("device", [0, "cuda:0", "gpu"])
+def test_no_gpu(no_gpu, fill, checkpoint, device, caplog):
+    on_cpu = pipeline("fill-mask", checkpoint, device=device)
+    warning = f"device={device!r} is a GPU, but there is none here: the pipeline runs on the CPU"
+    assert caplog.messages == [warning]
+    assert_same(on_cpu("今天[MASK]好。"), fill("今天[MASK]好。"))
+
+
+def test_the_documented_call_without_a_gpu(no_gpu, checkpoint, fill, caplog, backend):
+    """The document's opening example but for its names: it warns and runs in float32 on the CPU."""
     half = {"torch": "torch", "jax": "jax.numpy", "tensorflow": "tensorflow"}[backend]
     dtype = getattr(pytest.importorskip(half), "float16")  # noqa: B009
-    half = pipeline(task="fill-mask", model=checkpoint, torch_dtype=dtype, device=-1)
+    pipe = pipeline(task="fill-mask", model=checkpoint, torch_dtype=dtype, device=0)
+    assert "device=0 is a GPU, but there is none here" in caplog.text
     assert "float16 is for a GPU; the pipeline runs in float32" in caplog.text
-    assert_same(half("今天[MASK]好。"), fill("今天[MASK]好。"))
+    assert_same(pipe("今天[MASK]好。"), fill("今天[MASK]好。"))
 
 
 @pytest.mark.framework_free
@@ -213,13 +215,13 @@ def test_bfloat16_is_near_float32(checkpoint, fill):
     [
         (lambda f: f("今天很好"), ValueError, r"needs \[MASK\] in the text, got '今天很好'"),
         (lambda f: f(["[MASK]", "好" * 50]), ValueError, "got '" + "好" * 39 + "…'"),
-        (lambda f: f(3), TypeError, "an iterable of texts, got int"),
-        (lambda f: f(["[MASK]", 3]), TypeError, "takes texts, got int: 3"),
+        (lambda f: f(3), TypeError, "a text, or a list or an iterable of them, got int"),
+        (lambda f: f(["[MASK]", 3]), TypeError, "takes a text, got int: 3"),
         (lambda f: f("[MASK]", top_k=0), ValueError, "top_k must be an integer of at least 1"),
         (lambda f: f("[MASK]", top_k=1.5), ValueError, "top_k must be an integer .* got 1.5"),
         (lambda f: f("[MASK]", batch_size=-2), ValueError, "batch_size must be .* got -2"),
         (lambda f: f("[MASK]", targets=[]), ValueError, "targets must name at least one token"),
-        (lambda f: f("[MASK]", topk=1), TypeError, "fill-mask has no argument topk"),
+        (lambda f: f("[MASK]", topk=1), TypeError, "no argument topk; it takes top_k, targets"),
     ],
 )
 def test_bad_calls(fill, call, error, message):
@@ -237,7 +239,6 @@ def test_bad_calls(fill, call, error, message):
         (dict(model=3), TypeError, "needs a RoFormerForMaskedLM, TFRoFormerForMaskedLM or Flax"),
         (dict(backend="mxnet"), ValueError, "unknown backend 'mxnet'; use one of"),
         (dict(dtype="int8"), ValueError, "dtype must be float32, bfloat16 or float16, got 'int8'"),
-        (dict(device=99), ValueError, "no device 99 here; there is 'cpu"),
         (dict(device="abacus"), ValueError, "no device 'abacus' here; there is 'cpu"),
         (dict(batch_size=0), ValueError, "batch_size must be an integer of at least 1, got 0"),
         (dict(top_n=3), TypeError, "fill-mask has no argument top_n"),

@@ -1,0 +1,312 @@
+"""What all pipelines share: streams of inputs, batches of similar length, results in order."""
+
+import contextlib
+import dataclasses
+import itertools
+import sys
+import time
+import types
+
+import numpy as np
+
+from keras_roformer.pipelines.runtime import padded_size, rows_and_masks
+
+# Batches are made smaller where their outputs would be more numbers than this (0.5 GB).
+MOST_OUTPUTS = 2**27
+# Inputs of a stream that are read before the first result, in batches: sorting so many by length
+# saves most of the padding.
+WINDOW = 16
+_SECONDS_WITHOUT_BAR = 2.0
+
+
+@dataclasses.dataclass
+class Sample:
+    """One input on its way through the model.
+
+    Attributes:
+        rows: what the model reads: dicts of lists of integers, `input_ids` and, if there are,
+            `token_type_ids` and `logits_positions`. A long input may be several rows.
+        about: what the task must remember for the result.
+        outputs: what `Pipeline.select` kept of the model's outputs, one a row.
+    """
+
+    rows: list
+    about: object = None
+    outputs: list = dataclasses.field(default_factory=list)
+
+
+class Pipeline:
+    """Text in, results out. A task is a subclass that says how an input becomes rows of ids and how
+    the model's outputs for these become a result.
+
+    Args:
+        model: a documented model in memory.
+        tokenizer: its tokenizer.
+        runtime: `Runtime` that calls it.
+        batch_size: most texts that the model sees at once.
+        defaults: defaults of the calls' arguments.
+    """
+
+    task = None
+    model_class = None  # name of the documented class, without the prefix of its family
+    default_model = None
+    arguments = {}  # the task's own arguments and their defaults
+    takes = "a text"  # what one input is, for errors
+
+    def __init__(self, model, tokenizer, runtime, batch_size=32, **defaults):
+        self.model = model
+        self.tokenizer = tokenizer
+        self.batch_size = at_least("batch_size", batch_size)
+        self.runtime = runtime
+        self._defaults = {**self.arguments, **self._checked(defaults)}
+
+    # What a task gives
+
+    def check(self, given):
+        """Check those of the task's arguments that are given; gives them in their usual form."""
+        return given
+
+    def read(self, item):
+        """One input, checked; raises TypeError or ValueError for what the task cannot take."""
+        return text_of(item, self.task, self.takes)
+
+    def encode(self, items, options):
+        """A `Sample` for each of the inputs."""
+        raise NotImplementedError
+
+    def output_size(self, row, length):
+        """How many numbers the model gives for a row that is padded to `length` tokens."""
+        return length
+
+    def select(self, row, outputs, index):
+        """What `postprocess` needs of a batch's outputs (numpy arrays by name) for one row."""
+        return outputs["logits"][index]
+
+    def postprocess(self, sample, options):
+        """The result of one input."""
+        raise NotImplementedError
+
+    # Calls
+
+    def __call__(self, inputs, *, batch_size=None, progress=None, **arguments):
+        """Results for one input, a list of inputs, or any other iterable of inputs.
+
+        Args:
+            inputs: one input of the task; a list of them; or a generator, data set, ….
+            batch_size: in the place of the pipeline's own.
+            progress: show a progress bar; by default in a terminal, when it takes long.
+            arguments: in the place of the pipeline's own, see the task.
+
+        Returns:
+            one result; a list of results; for any other iterable an iterator of results. The order
+            is that of the inputs, and the batch size does not matter to the results.
+        """
+        size = at_least("batch_size", self.batch_size if batch_size is None else batch_size)
+        options = types.SimpleNamespace(**{**self._defaults, **self._checked(arguments)})
+        if self.is_one(inputs):
+            return self._run([inputs], size, options, progress)[0]
+        if isinstance(inputs, (list, tuple)):
+            return self._run(inputs, size, options, progress)
+        return self._stream(_iterate(inputs, self), size, options, progress, _length(inputs))
+
+    def is_one(self, inputs):
+        """Whether `inputs` is one input of the task, not several."""
+        return isinstance(inputs, (str, bytes))
+
+    def _checked(self, given):
+        unknown = sorted(set(given) - set(self.arguments))
+        if unknown:
+            known = ", ".join(self.arguments)
+            raise TypeError(
+                f"{self.task} has no argument {', '.join(unknown)}; it takes {known}"
+                if known
+                else f"{self.task} has no argument {', '.join(unknown)}"
+            )
+        return self.check(given)
+
+    def _stream(self, inputs, size, options, progress, total):
+        with progress_bar(self.task, total, progress) as advance:
+            while window := list(itertools.islice(inputs, WINDOW * size)):
+                yield from self._results(window, size, options, advance)
+
+    def _run(self, inputs, size, options, progress):
+        with progress_bar(self.task, len(inputs), progress) as advance:
+            return self._results(inputs, size, options, advance)
+
+    def _results(self, inputs, size, options, advance):
+        if not inputs:
+            return []
+        samples = self.encode([self.read(item) for item in inputs], options)
+        results = [None] * len(samples)
+        todo = [len(sample.rows) for sample in samples]
+        for sample in samples:
+            sample.outputs = [None] * len(sample.rows)
+        for batch in self._batches(samples, size):
+            outputs = self._predict([samples[i].rows[j] for i, j in batch])
+            for index, (i, j) in enumerate(batch):
+                sample = samples[i]
+                sample.outputs[j] = self.select(sample.rows[j], outputs, index)
+                todo[i] -= 1
+                if not todo[i]:
+                    results[i] = self.postprocess(sample, options)
+                    sample.outputs = None
+                    advance()
+        return results
+
+    def _batches(self, samples, size):
+        """Lists of (sample, row), the longest rows first, so that memory runs out soon or never."""
+        order = [(i, j) for i, sample in enumerate(samples) for j in range(len(sample.rows))]
+        order.sort(key=lambda ij: -len(samples[ij[0]].rows[ij[1]]["input_ids"]))
+        batch, length, largest = [], 0, 0
+        for i, j in order:
+            row = samples[i].rows[j]
+            length = length or self._padded(len(row["input_ids"]))
+            largest = max(largest, self.output_size(row, length))
+            if batch and (len(batch) == size or (len(batch) + 1) * largest > MOST_OUTPUTS):
+                yield batch
+                batch, length = [], self._padded(len(row["input_ids"]))
+                largest = self.output_size(row, length)
+            batch.append((i, j))
+        if batch:
+            yield batch
+
+    def _padded(self, length):
+        return padded_size(length) if self.runtime.fixed_shapes else max(length, 1)
+
+    def _predict(self, rows):
+        """The outputs of the model for rows of ids, as numpy arrays with a row each."""
+        batch = self._arrays(rows)
+        self._check_ids(batch["input_ids"])
+        if self.runtime.fixed_shapes:
+            more = (1 << (len(rows) - 1).bit_length()) - len(rows)
+            batch = {name: np.pad(x, ((0, more), (0, 0)), "edge") for name, x in batch.items()}
+        return self.runtime.predict(self.model, batch)
+
+    def _arrays(self, rows):
+        lengths = [len(row["input_ids"]) for row in rows]
+        width = self._padded(max(lengths))
+        fill = self.tokenizer.pad_token_id or 0
+        batch = {
+            "input_ids": _stacked([row["input_ids"] for row in rows], width, fill),
+            "attention_mask": rows_and_masks(lengths, width),
+        }
+        if any("token_type_ids" in row for row in rows):
+            types = [row.get("token_type_ids", ()) for row in rows]
+            batch["token_type_ids"] = _stacked(types, width, 0)
+        if "logits_positions" in rows[0]:
+            positions = [row["logits_positions"] for row in rows]
+            most = max(map(len, positions))
+            most = 1 << (most - 1).bit_length() if self.runtime.fixed_shapes else most
+            batch["logits_positions"] = _stacked(positions, most, 0)
+        return batch
+
+    def _check_ids(self, ids):
+        size = self.model.config.vocab_size
+        if ids.max(initial=0) >= size:
+            raise ValueError(
+                f"the tokenizer gives the id {ids.max()}, but the model knows only ids below "
+                f"vocab_size={size}; use the tokenizer of the model"
+            )
+
+
+def _stacked(lists, width, fill):
+    array = np.full((len(lists), width), fill, "int32")
+    for row, values in zip(array, lists, strict=True):
+        row[: len(values)] = values
+    return array
+
+
+def _iterate(inputs, pipe):
+    if hasattr(inputs, "__iter__"):
+        return iter(inputs)
+    if hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__"):  # torch's map-style data sets
+        return (inputs[i] for i in range(len(inputs)))
+    raise TypeError(
+        f"{pipe.task} takes {pipe.takes}, or a list or an iterable of them, "
+        f"got {type(inputs).__name__}"
+    )
+
+
+def _length(inputs):
+    return len(inputs) if hasattr(inputs, "__len__") else None
+
+
+# For the tasks
+
+
+def text_of(item, task, takes="a text"):
+    """A text as a str: Python's, NumPy's, or a scalar of a tf.data data set."""
+    if hasattr(item, "numpy"):
+        item = item.numpy()
+    if isinstance(item, bytes):
+        item = item.decode("utf-8")
+    if not isinstance(item, str):
+        raise TypeError(f"{task} takes {takes}, got {type(item).__name__}: {shortened(repr(item))}")
+    return item
+
+
+def without_none(given):
+    """The arguments that are not None, which means the default."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def at_least(name, value, least=1):
+    """Check an integer argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
+def one_of(name, value, known):
+    """Check an argument that is one of some strings."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+    return value
+
+
+def shortened(text):
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def softmax(logits):
+    """Probabilities along the last axis."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+@contextlib.contextmanager
+def progress_bar(title, total=None, shown=None):
+    """Gives `advance()`, to call for every item that is done.
+
+    Args:
+        title: what is done.
+        total: how many items there are, if known.
+        shown: True shows a bar at once, False never; None does in a terminal, after two seconds.
+    """
+    if shown is False or (shown is None and not sys.stderr.isatty()):
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=shown is None)
+    task = bar.add_task(title, total=total)
+    start = time.monotonic() + (_SECONDS_WITHOUT_BAR if shown is None else 0)
+
+    def advance():
+        bar.advance(task)
+        if not bar.live.is_started and time.monotonic() >= start:
+            bar.start()
+
+    try:
+        yield advance
+    finally:
+        if bar.live.is_started:
+            bar.stop()
