@@ -55,6 +55,9 @@ ACTIVATIONS = (
     "softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold"
 ).split()
 
+# More than any data set has. Every label has a name, and a config.json may say a trillion.
+MOST_LABELS = 10**7
+
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 SUMMARY_TYPES = ("last", "first", "mean", "cls_index", "attn")
 
@@ -185,6 +188,8 @@ class RoFormerConfig:
                 raise TypeError(f"{name} must be a dict, got {type(value).__name__}: {value!r}")
         if id2label is None:
             count = 2 if num_labels is None else _check_integer("num_labels", num_labels, 0)
+            if count > MOST_LABELS:  # each gets a name
+                raise ValueError(f"num_labels must be at most {MOST_LABELS}, got {count}")
             id2label = {i: f"LABEL_{i}" for i in range(count)}
         elif num_labels is not None and num_labels != len(id2label):
             logger.warning(
@@ -198,12 +203,12 @@ class RoFormerConfig:
 
     def __setattr__(self, name, value):
         if name == "id2label":
-            value = {int(key): label for key, label in (value or {}).items()}  # JSON has str keys
+            value = {_integer_key(name, key): label for key, label in (value or {}).items()}
             self.__dict__["label2id"] = {label: key for key, label in value.items()}
         elif name == "pruned_heads":
-            value = {int(layer): list(heads) for layer, heads in (value or {}).items()}
+            value = {_integer_key(name, key): list(heads) for key, heads in (value or {}).items()}
         elif name == "dtype":
-            value = _dtype_name(value)
+            value = dtype_name(value)
         elif name == "name_or_path":
             value = str(value)
         elif isinstance(value, numbers.Integral) and not isinstance(value, bool):
@@ -257,7 +262,7 @@ class RoFormerConfig:
         if self.classifier_dropout is not None:
             _check_number("classifier_dropout", self.classifier_dropout, 0, 1)
         for name in ("initializer_range", "layer_norm_eps"):
-            _check_number(name, getattr(self, name), 0)
+            _check_number(name, getattr(self, name), 0, most=sys.float_info.max)
         for name in (
             "rotary_value",
             "use_cache",
@@ -281,6 +286,7 @@ class RoFormerConfig:
                     f"got {self.pad_token_id}"
                 )
         self._check_heads()
+        check_pruned_heads(self.pruned_heads, self.num_hidden_layers, self.num_attention_heads)
         _check_activation("hidden_act", self.hidden_act)
         if self.problem_type is not None:
             _check_choice("problem_type", self.problem_type, PROBLEM_TYPES)
@@ -437,18 +443,50 @@ _DEFAULT_LABELS = {
 
 def _read_json(path):
     try:
-        text = path.read_text(encoding="utf-8")
+        fields = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"there is no {path.name} in {path.parent}; a checkpoint directory must have one"
         ) from None
-    try:
-        fields = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    except (ValueError, RecursionError) as error:  # also text that is not UTF-8
+        raise ValueError(f"{path} is not valid JSON: {error}; download or save it again") from None
     if not isinstance(fields, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(fields).__name__}")
     return fields
+
+
+def check_pruned_heads(pruned, num_layers, num_heads):
+    """Raise a ValueError for a layer or head that there is not, or a layer that keeps no head.
+
+    Args:
+        pruned: layer → head numbers.
+    """
+    for layer, heads in pruned.items():
+        if not 0 <= layer < num_layers:
+            raise ValueError(
+                f"pruned_heads: layer {layer} cannot be pruned: the model has layers 0 to "
+                f"{num_layers - 1}"
+            )
+        for head in heads:
+            if head not in range(num_heads):
+                raise ValueError(
+                    f"pruned_heads: head {head!r} of layer {layer} cannot be pruned: it has heads "
+                    f"0 to {num_heads - 1}"
+                )
+        if len(set(heads)) == num_heads:
+            raise ValueError(
+                f"pruned_heads: all {num_heads} heads of layer {layer} would be pruned; leave one"
+            )
+
+
+def _integer_key(name, key):
+    """The number that a key means: in JSON every key is text."""
+    try:
+        return int(key)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f'{name} must have integer keys, such as {{0: "A", 1: "B"}}, got {key!r}'
+        ) from None
 
 
 def _check_integer(name, value, least):
@@ -459,11 +497,13 @@ def _check_integer(name, value, least):
     return int(value)
 
 
-def _check_number(name, value, least, most=None):
+def _check_number(name, value, least, most):
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
-    if not (value >= least and (most is None or value <= most)):
-        expected = f"at least {least}" if most is None else f"from {least} to {most}"
+    if not least <= value <= most:
+        expected = f"from {least} to {most}"
+        if most == sys.float_info.max:
+            expected = f"at least {least}" if value < least else "finite"
         raise ValueError(f"{name} must be {expected}, got {value}")
 
 
@@ -510,7 +550,7 @@ def _activation_name(value):
     )
 
 
-def _dtype_name(value):
+def dtype_name(value):
     """The name of a framework's dtype: torch.float16, jnp.float16, … → "float16"."""
     if value is None or isinstance(value, str):
         return value

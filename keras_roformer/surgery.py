@@ -3,6 +3,8 @@
 import numpy as np
 from keras import ops
 
+from keras_roformer.config import check_pruned_heads
+
 
 def resize_vocabulary(network, size, seed=None):
     """Give a `RoFormerNetwork` another number of tokens; the rows of kept tokens keep their values.
@@ -16,7 +18,7 @@ def resize_vocabulary(network, size, seed=None):
         ValueError: `size` is not a positive number.
     """
     if size < 1:
-        raise ValueError(f"a vocabulary must have at least one token, got {size}")
+        raise ValueError(f"a vocabulary must have at least 1 token, got {size}")
     config = network.config
     rng = np.random.default_rng(seed)
 
@@ -56,27 +58,18 @@ def prune_heads(network, heads_to_prune):
         ValueError: a layer or head that there is not, or the last heads of a layer.
     """
     config, encoder = network.config, network.roformer.encoder
-    pruned = {layer: list(heads) for layer, heads in config.pruned_heads.items()}
+    before = {layer: set(heads) for layer, heads in config.pruned_heads.items()}
+    after = dict(before)
     for layer, heads in heads_to_prune.items():
-        if not 0 <= layer < config.num_hidden_layers:
-            raise ValueError(
-                f"layer {layer} cannot be pruned: the model has layers 0 to "
-                f"{config.num_hidden_layers - 1}"
-            )
-        wrong = [head for head in heads if not 0 <= head < config.num_attention_heads]
-        if wrong:
-            raise ValueError(
-                f"heads {wrong} of layer {layer} cannot be pruned: it has heads 0 to "
-                f"{config.num_attention_heads - 1}"
-            )
-        gone = set(pruned.get(layer, ()))
+        after[layer] = before.get(layer, set()) | set(heads)
+    pruned = {layer: sorted(heads) for layer, heads in after.items()}
+    check_pruned_heads(pruned, config.num_hidden_layers, config.num_attention_heads)
+    for layer in heads_to_prune:
+        gone = before.get(layer, ())
         there = [head for head in range(config.num_attention_heads) if head not in gone]
-        kept = [i for i, head in enumerate(there) if head not in set(heads)]
-        if not kept:
-            raise ValueError(f"all heads of layer {layer} would be pruned; keep at least one")
+        kept = [i for i, head in enumerate(there) if head not in after[layer]]
         _keep_heads(encoder.blocks[layer].attention, kept)
         encoder.blocks[layer].num_heads = len(kept)
-        pruned[layer] = sorted(gone | set(heads))
     config.pruned_heads = pruned
     counts = [block.num_heads for block in encoder.blocks]
     encoder.num_heads = network.roformer.num_heads = counts

@@ -12,8 +12,9 @@ from keras import ops
 
 from keras_roformer import outputs as output_classes
 from keras_roformer import presets, surgery
-from keras_roformer.config import RoFormerConfig
+from keras_roformer.config import RoFormerConfig, dtype_name
 from keras_roformer.facades import cache
+from keras_roformer.facades.checks import CallChecker
 from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
 from keras_roformer.weights import checkpoint, names, transfer
 
@@ -35,6 +36,8 @@ ALWAYS = (
     "use_cache",
     "logits_positions",  # (B, P) tokens whose language-model logits are wanted
 )
+
+FLOATING = ("float32", "bfloat16", "float16", "float64")
 
 # The documented output class of each task, to which a family adds its prefix.
 OUTPUT_CLASSES = {
@@ -145,44 +148,40 @@ class PreTrained:
         if not config.is_decoder:
             for name in (*CONTEXT, "past_key_values", "cross_attn_head_mask"):
                 given.pop(name, None)
-        self._check_ids(given, "input_ids", config.vocab_size)
-        self._check_ids(given, "token_type_ids", config.type_vocab_size)
         task = TASKS[self.task]
-        labels = [given.pop(name, None) for name in task.labels]
+        labels = {name: given.pop(name, None) for name in task.labels}
+        has_labels = any(value is not None for value in labels.values())
         past = given.pop("past_key_values", None)
-        if past is not None:
-            given["past_key_values"] = cache.from_documented(past)
+        if past is not None and (past_cache := cache.from_documented(past)):
+            given["past_key_values"] = past_cache
+        checker = self._checker()
+        if checker is not None:
+            checker.check_inputs(given)
 
         result = run_network(training=training, **given)
 
         if "past_key_values" in result:
             result["past_key_values"] = cache.to_documented(result["past_key_values"], past)
-        if task.loss is not None and all(label is not None for label in labels):
-            labels = [ops.convert_to_tensor(label) for label in labels]
-            terms = task.loss(config, result, *labels)
+        if task.loss is not None and has_labels:
+            if checker is not None:
+                some_logits = next(x for name, x in result.items() if name.endswith("logits"))
+                checker.check_labels(labels, some_logits.shape)
+            tensors = [ops.convert_to_tensor(label) for label in labels.values()]
+            terms = task.loss(config, result, *tensors)
             result["loss"] = self._reduce(terms, task)
         output = self.output_class(
             **{f: result[f] for f in self.output_class.field_names() if f in result}
         )
         return output if return_dict else output.to_tuple()
 
-    def _check_ids(self, given, name, count):
-        """Refuse ids that no embedding has; JAX and TensorFlow would take another one's.
-
-        Ids that are being traced have no values yet and pass. `KERAS_ROFORMER_CHECK_IDS=0` in the
-        environment switches the check off.
-        """
-        extremes = self._extremes(given[name]) if CHECK_IDS and name in given else None
-        for found in extremes or ():
-            if not 0 <= found < count:
-                raise IndexError(
-                    f"{name} has the id {found}, but {type(self).__name__} knows the ids 0 to "
-                    f"{count - 1}; is the tokenizer another model's?"
-                )
+    def _checker(self):
+        """The checks of a call's arguments; None where a compiler could not read them."""
+        extremes = self._extremes if CHECK_IDS else lambda values: None
+        return CallChecker(type(self).__name__, self.config, self.task, extremes)
 
     @staticmethod
-    def _extremes(ids):
-        """Least and greatest of concrete ids; None for ids that are traced, and for none."""
+    def _extremes(values):
+        """Least and greatest of concrete values; None for values that are traced, and for none."""
         raise NotImplementedError
 
     def _reduce(self, terms, task):
@@ -383,6 +382,18 @@ class PreTrained:
             if not only_trainable or weight.variable.trainable:
                 total += math.prod(weight.variable.shape)
         return total
+
+
+def floating_dtype(dtype):
+    """The name of a floating dtype, given as a framework's object or a name.
+
+    Raises:
+        ValueError: no dtype that a model can compute in.
+    """
+    name = dtype_name(dtype)
+    if name not in FLOATING:
+        raise ValueError(f"dtype is {name!r}; use {', '.join(FLOATING)}")
+    return name
 
 
 def _documented_call(cls):

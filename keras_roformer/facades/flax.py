@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_roformer import outputs
+from keras_roformer.config import dtype_name
 from keras_roformer.facades.base import FLAGS, PreTrained
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.weights import names
@@ -46,9 +47,9 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         self.input_shape = input_shape
         self.seed = seed
         self.key = jax.random.PRNGKey(seed)
+        if dtype_name(dtype) not in POLICIES:
+            raise ValueError(f"dtype is {dtype_name(dtype)!r}; use {', '.join(POLICIES)}")
         self.dtype = jnp.dtype(dtype)
-        if self.dtype.name not in POLICIES:
-            raise ValueError(f"dtype is {dtype}; use float32, bfloat16 or float16")
         if kwargs:
             raise TypeError(
                 f"{type(self).__name__} got the unknown argument(s) {', '.join(sorted(kwargs))}"
@@ -146,10 +147,10 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         return self._run(arguments, run, training=train)
 
     @staticmethod
-    def _extremes(ids):
-        if isinstance(ids, jax.core.Tracer) or not np.size(ids):
+    def _extremes(values):
+        if isinstance(values, jax.core.Tracer) or not np.size(values):
             return None
-        return [int(np.min(ids)), int(np.max(ids))]
+        return [np.min(values).item(), np.max(values).item()]
 
     def _apply(self, values, rng, training, **inputs):
         """The network as a pure function of its weights and of a dropout key."""
@@ -180,7 +181,8 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
             from flax import linen
         except ImportError:
             raise ImportError(
-                f"{type(self).__name__}.module needs flax; install it with: pip install flax"
+                f"{type(self).__name__}.module needs flax; install it with: "
+                "pip install 'keras-roformer[flax]'"
             ) from None
         model = self
 

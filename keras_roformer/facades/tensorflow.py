@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_roformer import outputs
 from keras_roformer.config import RoFormerConfig
-from keras_roformer.facades.base import FLAGS, INPUTS, PreTrained
+from keras_roformer.facades.base import FLAGS, INPUTS, PreTrained, floating_dtype
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers.rotary import rotation_from_table
 from keras_roformer.tasks import TASKS, build_encoder_layer, reduce_loss
@@ -66,17 +66,21 @@ class TFRoFormerPreTrainedModel(PreTrained, keras.Model):
         return self._run(arguments, self.network, training=training)
 
     @staticmethod
-    def _extremes(ids):
-        is_traced = not isinstance(ids, (np.ndarray, list)) and not hasattr(ids, "numpy")
-        if is_traced or not np.size(ids):
+    def _extremes(values):
+        is_traced = not isinstance(values, (np.ndarray, list)) and not hasattr(values, "numpy")
+        if is_traced or not np.size(values):
             return None
-        return [int(np.min(ids)), int(np.max(ids))]
+        return [np.min(values).item(), np.max(values).item()]
 
     def _reduce(self, terms, task):
         """The documented shapes: (1,) for losses per token, else (batch,)."""
         if task.loss_per_token:
             return ops.reshape(reduce_loss(terms), (1,))
         return reduce_loss(terms, to="batch")
+
+    @classmethod
+    def _pop_model_kwargs(cls, kwargs):
+        return {"dtype": floating_dtype(kwargs.pop("dtype"))} if kwargs.get("dtype") else {}
 
     # fit and evaluate
 

@@ -6,7 +6,7 @@ import keras
 import torch
 
 from keras_roformer import outputs
-from keras_roformer.facades.base import CONTEXT, FLAGS, INPUTS, PreTrained
+from keras_roformer.facades.base import CONTEXT, FLAGS, INPUTS, PreTrained, floating_dtype
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.tasks import TASKS
 from keras_roformer.weights import names
@@ -74,11 +74,15 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
         with keras.device(device):
             return self._run(arguments, self.network.call, training=self.training)
 
+    def _checker(self):
+        return None if torch.compiler.is_compiling() else super()._checker()
+
     @staticmethod
-    def _extremes(ids):
-        if torch.compiler.is_compiling() or ids.is_meta or not ids.numel():
+    def _extremes(values):
+        values = torch.as_tensor(values)
+        if values.is_meta or not values.numel():
             return None
-        return [extreme.item() for extreme in torch.aminmax(ids)]
+        return torch.stack(torch.aminmax(values)).tolist()  # one wait for the device
 
     # Weights under transformers' names
 
@@ -177,13 +181,15 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
             torch_dtype: older name of `dtype`.
             device_map: a device, "auto" for the GPU if there is one, or `{"": device}`.
         """
+        dtype = dtype if dtype is not None else torch_dtype
+        if dtype not in (None, "auto"):
+            dtype = floating_dtype(dtype)
         result = super().from_pretrained(*args, **kwargs)
         model = result[0] if isinstance(result, tuple) else result
-        dtype = dtype if dtype is not None else torch_dtype
         if dtype == "auto":
             dtype = model.config.dtype
         if dtype is not None:
-            model.to(dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype))
+            model.to(getattr(torch, floating_dtype(dtype)))
         if device_map is not None:
             model.to(_device(device_map))
         model.eval()

@@ -13,6 +13,7 @@ from keras_roformer.generation.decoding import RUNNERS, Decoding, Prompt
 from keras_roformer.generation.outputs import OUTPUTS
 from keras_roformer.generation.processors import NO_TOKEN, make_processors
 from keras_roformer.generation.search import follow, search_beams
+from keras_roformer.limits import check_memory
 
 
 class GenerationMixin:
@@ -106,7 +107,8 @@ class GenerationMixin:
 
         tokens, mask, types = self._prompt_arrays(inputs, attention_mask, token_type_ids, config)
         batch, length = tokens.shape
-        max_length = self._max_length(length, config, parameters)
+        self._check_prompt(tokens, mask, types, encoder_hidden_states, encoder_attention_mask)
+        max_length = self._max_length(batch, length, config, parameters)
         if config.pad_token_id is None and config.eos_token_ids():
             config = dataclasses.replace(config, pad_token_id=config.eos_token_ids()[0])
 
@@ -178,7 +180,18 @@ class GenerationMixin:
                 )
         return tokens, mask, types
 
-    def _max_length(self, length, config, parameters):
+    def _check_prompt(self, tokens, mask, types, states, states_mask):
+        """Check a prompt as the arguments of a call."""
+        prompt = dict(
+            input_ids=tokens,
+            attention_mask=mask,
+            token_type_ids=types,
+            encoder_hidden_states=states,
+            encoder_attention_mask=states_mask,
+        )
+        self._checker().check_inputs({k: v for k, v in prompt.items() if v is not None})
+
+    def _max_length(self, batch, length, config, parameters):
         """Columns of prompt and continuation at most."""
         if config.max_new_tokens is not None:
             max_length = length + config.max_new_tokens
@@ -191,6 +204,13 @@ class GenerationMixin:
                 f"the prompt has {length} columns, and max_length is {max_length}: there is no "
                 "room for a new token; increase max_new_tokens or max_length"
             )
+        model = self.config
+        rows = batch * max(config.num_beams, config.num_return_sequences)
+        check_memory(
+            8 * rows * max_length * model.num_hidden_layers * model.hidden_size,
+            f"a cache for {rows} rows of {max_length} tokens",
+            "decrease max_new_tokens or max_length",
+        )
         return max_length
 
     def _runner(self, params):

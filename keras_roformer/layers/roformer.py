@@ -6,6 +6,7 @@ from keras_roformer.layers.base import Block
 from keras_roformer.layers.embeddings import RoFormerEmbeddings
 from keras_roformer.layers.encoder import RoFormerEncoder
 from keras_roformer.layers.heads import RoFormerPooler
+from keras_roformer.limits import check_memory
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -30,7 +31,7 @@ class RoFormer(Block):
 
     Raises:
         ValueError: neither or both of token_ids and inputs_embeds; context without
-            cross-attention.
+            cross-attention; more weights than this machine has memory for.
     """
 
     def __init__(
@@ -55,6 +56,15 @@ class RoFormer(Block):
         initializer_range=0.02,
         **kwargs,
     ):
+        embedding_size = embedding_size or hidden_size
+        weights = (vocab_size + type_vocab_size + hidden_size) * embedding_size
+        weights += num_layers * hidden_size * (4 * hidden_size + 2 * intermediate_size)
+        check_memory(
+            4 * weights,
+            f"a RoFormer with vocab_size={vocab_size}, {embedding_size=}, {num_layers=}, "
+            f"{hidden_size=} and {intermediate_size=}",
+            "correct the config",
+        )
         encoder = dict(
             num_layers=num_layers,
             hidden_size=hidden_size,
@@ -73,7 +83,7 @@ class RoFormer(Block):
         super().__init__(
             dict(
                 vocab_size=vocab_size,
-                embedding_size=embedding_size or hidden_size,
+                embedding_size=embedding_size,
                 type_vocab_size=type_vocab_size,
                 pad_token_id=pad_token_id,
                 add_pooler=add_pooler,
@@ -83,7 +93,7 @@ class RoFormer(Block):
         )
         self.embeddings = RoFormerEmbeddings(
             vocab_size,
-            self.embedding_size,
+            embedding_size,
             type_vocab_size=type_vocab_size,
             pad_token_id=pad_token_id,
             dropout=dropout,
@@ -92,7 +102,7 @@ class RoFormer(Block):
             dtype=self.dtype_policy,
             name="embeddings",
         )
-        if self.embedding_size != hidden_size:
+        if embedding_size != hidden_size:
             self.embeddings_project = self.dense(hidden_size, "embeddings_project")
         self.encoder = RoFormerEncoder(dtype=self.dtype_policy, name="encoder", **encoder)
         if add_pooler:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from keras import ops
 
+from keras_roformer.limits import check_memory
 from keras_roformer.weights import CheckpointError
 from keras_roformer.weights.names import COMPUTED, OPTIONAL, TIED, weights, with_prefix
 
@@ -131,6 +132,12 @@ def computed(config) -> dict[str, np.ndarray]:
     """What transformers keeps among the weights although the config says it: the table of sines
     (first half) and cosines of every documented position."""
     size = config.hidden_size // config.num_attention_heads
+    check_memory(
+        8 * size * config.max_position_embeddings,
+        f"the table of max_position_embeddings={config.max_position_embeddings} positions that "
+        "transformers keeps among the weights",
+        "give the config the number that the model was trained with",
+    )
     frequencies = 10000.0 ** (-np.arange(0, size, 2) / size)
     angles = np.arange(config.max_position_embeddings)[:, None] * frequencies
     table = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
