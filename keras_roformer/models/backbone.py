@@ -1,0 +1,188 @@
+"""`RoFormerBackbone`: the layer `RoFormer` as a KerasHub backbone."""
+
+import keras
+from keras_hub.models import Backbone
+
+from keras_roformer.config import RoFormerConfig
+from keras_roformer.tasks import build_backbone
+
+# Argument of the backbone, named as KerasHub's encoders name theirs → field of `RoFormerConfig`.
+CONFIG_FIELDS = {
+    "vocabulary_size": "vocab_size",
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "hidden_dim": "hidden_size",
+    "intermediate_dim": "intermediate_size",
+    "embedding_dim": "embedding_size",
+    "num_segments": "type_vocab_size",
+    "pad_token_id": "pad_token_id",
+    "activation": "hidden_act",
+    "dropout": "hidden_dropout_prob",
+    "attention_dropout": "attention_probs_dropout_prob",
+    "rotary_value": "rotary_value",
+    "causal": "is_decoder",
+    "layer_norm_epsilon": "layer_norm_eps",
+    "initializer_range": "initializer_range",
+    "max_sequence_length": "max_position_embeddings",
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RoFormerBackbone(Backbone):
+    """RoFormer without a head: a functional model with named inputs and outputs.
+
+    Inputs, each (B, L) int32: `token_ids`; `segment_ids`, 0 for the first text and 1 for the second
+    of a pair; `padding_mask`, 1 for tokens and 0 for padding. Outputs, in a dict:
+    `sequence_output`, (B, L, D), and with a pooler `pooled_output`, (B, D). L may be any length.
+
+    Args:
+        vocabulary_size: number of tokens.
+        num_layers, num_heads: encoder layers, and attention heads in each.
+        hidden_dim, intermediate_dim: D, and the size inside the feed-forward layers.
+        embedding_dim: size of the token embeddings; by default D, else a projection follows them.
+        num_segments: number of segments that `segment_ids` names.
+        pad_token_id: the token whose embedding gets no gradient, or None.
+        activation: name of the feed-forward activation.
+        dropout, attention_dropout: rates on layers' outputs and on attention probabilities.
+        rotary_value: rotate the values too, not just queries and keys.
+        causal: hide from each token the tokens after it, as `RoFormerCausalLM` needs.
+        add_pooler: have a pooler, dense and tanh over the first token (RoFormer-Sim).
+        layer_norm_epsilon, initializer_range: epsilon; standard deviation of new weights.
+        max_sequence_length: longest sequence of the pretraining. Kept for exports; limits nothing.
+        dtype: dtype policy of the layers, or a `keras.dtype_policies.DTypePolicyMap`.
+
+    Raises:
+        TypeError, ValueError: a value that no model can have.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_roformer.models import RoFormerBackbone
+
+    backbone = RoFormerBackbone(
+        vocabulary_size=100, num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=32
+    )
+    ids = np.random.randint(1, 100, (1, 5))
+    inputs = {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": 0 * ids + 1}
+    states = backbone(inputs)["sequence_output"]  # (1, 5, 16)
+    ```
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        num_layers,
+        num_heads,
+        hidden_dim,
+        intermediate_dim,
+        embedding_dim=None,
+        num_segments=2,
+        pad_token_id=0,
+        activation="gelu",
+        dropout=0.1,
+        attention_dropout=0.1,
+        rotary_value=False,
+        causal=False,
+        add_pooler=False,
+        layer_norm_epsilon=1e-12,
+        initializer_range=0.02,
+        max_sequence_length=512,
+        dtype=None,
+        **kwargs,
+    ):
+        arguments = dict(
+            vocabulary_size=vocabulary_size,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            hidden_dim=hidden_dim,
+            intermediate_dim=intermediate_dim,
+            embedding_dim=embedding_dim or hidden_dim,
+            num_segments=num_segments,
+            pad_token_id=pad_token_id,
+            activation=activation,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            rotary_value=rotary_value,
+            causal=causal,
+            layer_norm_epsilon=layer_norm_epsilon,
+            initializer_range=initializer_range,
+            max_sequence_length=max_sequence_length,
+        )
+        for name, value in arguments.items():
+            setattr(self, name, value)
+        self.add_pooler = add_pooler
+        self.roformer = build_backbone(
+            self.roformer_config(), add_pooler, dtype=dtype, name="roformer"
+        )
+        self.token_embedding = self.roformer.embeddings.word_embeddings
+
+        inputs = {
+            name: keras.Input((None,), dtype="int32", name=name)
+            for name in ("token_ids", "segment_ids", "padding_mask")
+        }
+        states, extras = self.roformer(
+            inputs["token_ids"],
+            token_type_ids=inputs["segment_ids"],
+            attention_mask=inputs["padding_mask"],
+        )
+        outputs = {"sequence_output": states}
+        if add_pooler:
+            outputs["pooled_output"] = extras["pooler_output"]
+        super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
+
+    def roformer_config(self, **fields):
+        """The `RoFormerConfig` of this backbone, with other `fields` added."""
+        own = {field: getattr(self, name) for name, field in CONFIG_FIELDS.items()}
+        return RoFormerConfig(**own, **fields)
+
+    def get_config(self):
+        arguments = {name: getattr(self, name) for name in CONFIG_FIELDS}
+        return {**super().get_config(), **arguments, "add_pooler": self.add_pooler}
+
+    @staticmethod
+    def get_layout_map(
+        device_mesh, model_parallel_dim_name="model", data_parallel_dim_name="batch"
+    ):
+        """How `keras.distribution.ModelParallel` lays the weights over a mesh of devices.
+
+        Each matrix is cut in both directions: over the model dimension heads, feed-forward units
+        and vocabulary, so that a layer needs one exchange after attention and one after the
+        feed-forward part; over the data dimension the other side.
+
+        Args:
+            device_mesh: `keras.distribution.DeviceMesh` with two named axes.
+            model_parallel_dim_name, data_parallel_dim_name: their names.
+
+        Returns:
+            `keras.distribution.LayoutMap` for the backbone and the tasks on it.
+
+        Raises:
+            ValueError: the mesh lacks one of the axes.
+
+        Example:
+
+        ```python
+        mesh = keras.distribution.DeviceMesh((2, 4), ("batch", "model"))
+        layout_map = RoFormerBackbone.get_layout_map(mesh)
+        keras.distribution.set_distribution(
+            keras.distribution.ModelParallel(layout_map=layout_map, batch_dim_name="batch")
+        )
+        ```
+        """
+        model, data = model_parallel_dim_name, data_parallel_dim_name
+        for name in (model, data):
+            if name not in device_mesh.axis_names:
+                raise ValueError(
+                    f"the device mesh has no axis {name!r}, only {device_mesh.axis_names}; name "
+                    "its axes with model_parallel_dim_name and data_parallel_dim_name"
+                )
+        layout_map = keras.distribution.LayoutMap(device_mesh)
+        layout_map["word_embeddings/embeddings"] = (model, data)
+        layout_map["attention/(query|key|value)/kernel"] = (data, model)
+        layout_map["attention/(query|key|value)/bias"] = (model,)
+        layout_map["attention/output_dense/kernel"] = (model, data)
+        layout_map["intermediate_dense/kernel"] = (data, model)
+        layout_map["intermediate_dense/bias"] = (model,)
+        layout_map["layer_[0-9]+/output_dense/kernel"] = (model, data)
+        return layout_map
