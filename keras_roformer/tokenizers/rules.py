@@ -20,6 +20,7 @@ parts                 runs of anything else                 own in word_ids()
 """
 
 import copy
+import functools
 import unicodedata
 
 from tokenizers.normalizers import BertNormalizer
@@ -98,9 +99,14 @@ def _is_chinese(char):
     )
 
 
-def _joins(char):
-    """Whether NFC may join ``char`` to what stands before it: marks, and Hangul vowels and ends."""
-    return unicodedata.category(char)[0] == "M" or "\u1160" <= char <= "\u11ff"
+def _joins(cluster, char):
+    """Whether NFC may change ``char`` together with the ``cluster`` before it."""
+    if unicodedata.combining(char):
+        return True
+    if unicodedata.category(char)[0] != "M" and not "\u1160" <= char <= "\u11ff":
+        return False  # neither a mark nor a vowel or end of a Hangul syllable
+    nfc = functools.partial(unicodedata.normalize, "NFC")
+    return nfc(cluster + char) != nfc(cluster) + nfc(char)
 
 
 class SlowRule:
@@ -161,7 +167,7 @@ class SlowRule:
             char = self._clean[char]
             if not char:
                 continue
-            if open_ and _joins(char):
+            if open_ and _joins(cluster, char):
                 cluster += char
                 end = index + 1
                 continue
@@ -174,6 +180,16 @@ class SlowRule:
                 cluster, start, open_ = " ", end, False
         if cluster:
             yield cluster, start, end
+
+    def _composed(self, word):
+        """The clusters in NFC; characters one by one where it leaves them, marks included."""
+        for cluster, start, end in self._clusters(word):
+            composed = unicodedata.normalize("NFC", cluster)
+            if len(cluster) == end - start > 1 and composed == cluster and not self.strip:
+                for index, char in enumerate(cluster, start):
+                    yield char, index, index + 1
+            else:
+                yield composed, start, end
 
     def _finish_cluster(self, cluster):
         """What a cluster adds to its token: ``(character, is punctuation)`` each."""
@@ -215,8 +231,7 @@ class SlowRule:
                     step = range(raw_start, raw_end), range(raw_start + 1, raw_end + 1)
                 pieces.extend(self._pieces(token, *step))
 
-        for cluster, start, end in self._clusters(word):
-            cluster = unicodedata.normalize("NFC", cluster)
+        for cluster, start, end in self._composed(word):
             if cluster.isspace():
                 close()
                 raw, done, raw_mark = [], [], len(pieces)

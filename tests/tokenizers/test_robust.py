@@ -4,6 +4,7 @@ import builtins
 import copy
 import json
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 import unicodedata
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +83,22 @@ def test_worker_processes(cls, method):
             assert pool.map(ids, [tokenizer] * 2) == [expected] * 2
 
 
+def test_datasets_map_with_two_processes():
+    """Also: `datasets` finds its cache by a hash of the pickle, so that must not vary."""
+    pytest.importorskip("datasets")
+    fingerprints = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "tests.tokenizers.map_dataset"],
+            check=True,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[2],
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(fingerprints) == 1 and len(fingerprints.pop().split()) == 2
+
+
 @BOTH
 def test_threads(cls):
     tokenizer = changed(cls)
@@ -88,6 +106,19 @@ def test_threads(cls):
     fresh = changed(cls)  # its tables fill while eight threads use them
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ids, [fresh] * 16)) == [expected] * 16
+
+
+@BOTH
+def test_an_added_token_is_no_word_of_jiebas(cls, tmp_path):
+    """Where it may not be cut out, its characters are what they were, also after loading."""
+    tokenizer = cls(VOCAB)
+    expected = tokenizer.tokenize("在污泥中")
+    assert "污泥" not in tokenizer.get_vocab() and "[UNK]" not in expected
+    tokenizer.add_tokens([AddedToken("污泥", single_word=True)])
+    tokenizer.save_pretrained(tmp_path)
+    for other in (tokenizer, cls.from_pretrained(tmp_path), pickle.loads(pickle.dumps(tokenizer))):
+        assert other.tokenize("在污泥中") == expected
+        assert other.tokenize("污泥") == ["污泥"]
 
 
 @BOTH
@@ -162,6 +193,14 @@ def test_time_is_linear(cls, use_jieba, char):
         return time.process_time() - begin
 
     assert seconds(80_000) < 30 * max(seconds(10_000), 0.005)
+
+
+@BOTH
+@pytest.mark.parametrize(("char", "tokens"), [("a", 1), ("的", 3_333_333), ("\u0301", 0)])
+def test_ten_megabytes_of_one_character(cls, char, tokens):
+    tokenizer = cls(VOCAB)
+    text = char * (10_000_000 // len(char.encode()))
+    assert len(tokenizer(text, return_attention_mask=False)["input_ids"]) == tokens + 2
 
 
 @pytest.mark.parametrize(
@@ -271,6 +310,18 @@ def test_a_character_of_several_pieces(tmp_path):
         assert row["input_ids"] == [2, 8, *ids_of_syllable, 8, 3]
         assert row["offset_mapping"][1:-1] == [(0, 1), (1, 2), (1, 2), (1, 2), (2, 3)]
         assert row["offset_mapping"] == row.encodings[0].offsets
+
+
+@pytest.mark.parametrize(
+    "text", [":\u1160", ":\u0903", "a:\u0307", "\u1112\u1161\u1161:", "e\u0301:\u0903"]
+)
+@pytest.mark.parametrize("lower", [True, False])
+def test_what_does_not_compose_has_its_own_offsets(text, lower):
+    tokenizer = RoFormerTokenizer(VOCAB, use_jieba=False, do_lower_case=lower)
+    row = tokenizer(text, return_offsets_mapping=True)
+    span = row["offset_mapping"][row.tokens().index(":")]
+    stop = span[1] - (lower and "\u0307" in text)  # the mark that goes, and goes with the colon
+    assert text[span[0] : stop] == ":"
 
 
 def bare(text):
