@@ -10,21 +10,30 @@ import keras
 import ml_dtypes
 from keras import ops
 
+from keras_roformer.layers import kernels
 from keras_roformer.layers.activations import get_activation
+from keras_roformer.layers.policies import parts_config, restore_quantizers, settle_policies
 
 
 class Block(keras.layers.Layer):
     """Base of the layers that are made of other Keras layers.
 
     `arguments` are the constructor arguments (plain numbers, strings and booleans) that make an
-    equal block again; they are kept as attributes and returned by `get_config`.
+    equal block again; they are kept as attributes and returned by `get_config`. `parts`
+    tell how sub-layers were quantised, see `parts_config`.
     """
 
-    def __init__(self, arguments, **kwargs):
+    def __init__(self, arguments, parts=None, **kwargs):
         super().__init__(**kwargs)
+        self._quantizers = parts["quantizers"] if parts else {}
         self._argument_names = tuple(arguments)
         for name, value in arguments.items():
             setattr(self, name, value)
+
+    def _post_build(self):
+        settle_policies(self)
+        restore_quantizers(self, self._quantizers)
+        super()._post_build()
 
     def run(self, layer, *args, **kwargs):
         """Call the built `layer`, which must be a part of this block.
@@ -34,6 +43,8 @@ class Block(keras.layers.Layer):
         of a small model). Quantised layers and layers of another dtype take the whole way.
         """
         if layer.quantization_mode is None and layer.compute_dtype == self.compute_dtype:
+            if type(layer) is keras.layers.Dense:
+                return kernels.dense(layer, *args)
             return layer.call(*args, **kwargs)
         return layer(*args, **kwargs)
 
@@ -59,7 +70,7 @@ class Block(keras.layers.Layer):
 
     def get_config(self):
         arguments = {name: getattr(self, name) for name in self._argument_names}
-        return {**super().get_config(), **arguments}
+        return {**super().get_config(), **parts_config(self), **arguments}
 
 
 def padding_bias(attention_mask, dtype):

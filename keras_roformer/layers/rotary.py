@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_roformer.layers.kernels import make_rotation, rotate
+
 BASE = 10000.0
 
 
@@ -28,7 +30,7 @@ def rotary_frequencies(head_size):
 
 
 def rotary_angles(positions, frequencies):
-    """Sine and cosine of each position's rotation, in float32 whatever the dtype policy.
+    """Sines and cosines of each position's rotation, in float32 whatever the dtype policy.
 
     Args:
         positions: integer tensor (L,) or (B, L), in tokens from the start of the sequence.
@@ -36,31 +38,22 @@ def rotary_angles(positions, frequencies):
             `10000^(-2j/H)` radians per position.
 
     Returns:
-        `(sin, cos)`, each (..., L, H): the values of a pair stand side by side, and the sine of a
-        pair's first component is negated, ready for `apply_rotary`.
+        The rotation that `apply_rotary` takes, in the form that suits the backend.
     """
     positions = ops.cast(positions, "float32")[..., None]
     parts = (ops.convert_to_tensor(part, dtype="float32") for part in frequencies)
     turns = sum(_fraction(positions * part) for part in parts)
     angles = _fraction(turns) * (2 * math.pi)  # (..., L, H/2)
-    sin, cos = ops.sin(angles), ops.cos(angles)
-    return _pair(-sin, sin), _pair(cos, cos)
+    return make_rotation(ops.sin(angles), ops.cos(angles))
 
 
 def _fraction(turns):
     return turns - ops.round(turns)
 
 
-def _pair(first, second):
-    """(..., H/2) twice → (..., H), interleaved."""
-    paired = ops.stack([first, second], axis=-1)
-    return ops.reshape(paired, (*ops.shape(first)[:-1], 2 * first.shape[-1]))
-
-
 def rotation_from_table(table):
     """The rotation of a reference table (L, H) with the H/2 sines first and then the cosines."""
-    sin, cos = ops.split(table, 2, axis=-1)
-    return _pair(-sin, sin), _pair(cos, cos)
+    return make_rotation(*ops.split(table, 2, axis=-1))
 
 
 def apply_rotary(x, rotation):
@@ -74,11 +67,7 @@ def apply_rotary(x, rotation):
         (B, L, N, H) in the dtype of `x`; lengths are kept, and the product of a rotated query and a
         rotated key depends on the distance of their positions only.
     """
-    sin, cos = (ops.cast(table[..., None, :], x.dtype) for table in rotation)
-    shape = (*ops.shape(x)[:-1], x.shape[-1])
-    pairs = ops.reshape(x, (*shape[:-1], x.shape[-1] // 2, 2))
-    swapped = ops.reshape(ops.flip(pairs, axis=-1), shape)
-    return x * cos + swapped * sin
+    return rotate(x, rotation)
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
