@@ -11,3 +11,6 @@ TRAINED_LOSS = dict(rtol=1e-4, atol=1e-4)
 
 # 8 bits of mantissa, three layers deep.
 BFLOAT16 = dict(rtol=5e-2, atol=5e-2)
+
+# A float32 derivative against a central difference of step 1e-2.
+FINITE_DIFFERENCE = dict(rtol=1e-2, atol=5e-3)
