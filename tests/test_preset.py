@@ -12,6 +12,7 @@ import keras_roformer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
+import corpora
 import masking
 import score_preset
 
@@ -112,6 +113,39 @@ def test_sample_accuracy(metadata, tokenizer, backend, family_prefix):
     assert scores["accuracy"] > 3 * scores["most_frequent_answer"]
 
 
+@pytest.mark.skipif(
+    not (corpora.CORPUS / "heldout.tsv").exists(),
+    reason="needs the corpus: python tools/build_corpus.py",
+)
+def test_heldout_accuracy(metadata, tokenizer, backend):
+    """All held-out texts, when the corpus is built: the recorded accuracy."""
+    if backend != "torch":
+        pytest.skip("minutes of work are done on one backend")
+    import torch
+
+    from keras_roformer.tasks import RoFormerNetwork
+    from keras_roformer.weights import checkpoint, transfer
+
+    network = RoFormerNetwork(keras_roformer.RoFormerConfig.from_pretrained(NAME), "masked_lm")
+    transfer.load(network, checkpoint.read(PRESET))
+
+    def predict(inputs):
+        with torch.inference_mode():
+            return network(
+                inputs["input_ids"],
+                attention_mask=score_preset.text_mask(inputs["segments"]).astype("int32"),
+                logits_positions=inputs["positions"],
+            )["logits"].numpy()
+
+    texts = corpora.read_corpus("heldout")
+    sources = list(metadata["texts"])
+    rows = masking.Rows(masking.tokenize(tokenizer, texts, sources))
+    _, right, *_ = score_preset.evaluate(predict, rows, len(tokenizer))
+    recorded = metadata["scores"]["heldout"]
+    assert len(right) == recorded["masked_tokens"]
+    assert np.mean(right) == pytest.approx(recorded["accuracy"], abs=0.001)
+
+
 @pytest.mark.framework_free
 class TestMasking:
     @pytest.fixture
@@ -142,7 +176,9 @@ class TestMasking:
     def test_masks_are_whole_words_within_the_budget(self, pieces):
         rows = masking.Rows(pieces)
         for number, words in enumerate(rows.words):
-            positions = masking.choose_masks(words, np.random.default_rng(number))
+            positions = masking.choose_words(
+                words, np.random.default_rng(number), masking.MASK_RATE, masking.PREDICTIONS
+            )
             positions = positions[positions >= 0]
             assert len(set(positions.tolist())) == len(positions)
             budget = round(masking.MASK_RATE * np.sum(words >= 0))

@@ -7,6 +7,8 @@ stood alone. Masked are whole words (jieba's), 15 % of a row's tokens.
 
 import numpy as np
 
+from keras_roformer.masking import choose_words, hide
+
 LENGTH = 128
 MASK_RATE = 0.15
 PREDICTIONS = 20  # a row's masked tokens, at most: 15 % of 128, rounded up
@@ -73,23 +75,6 @@ def tokenize(tokenizer, texts, sources):
     return pieces
 
 
-def choose_masks(words, rng):
-    """Whole words of one row, 15 % of its tokens: their (PREDICTIONS,) positions, -1 where none."""
-    positions = np.full(PREDICTIONS, -1, "int32")
-    real = np.flatnonzero(words >= 0)
-    budget = min(PREDICTIONS, max(1, round(MASK_RATE * len(real))))
-    firsts, count = np.unique(words[real], return_index=True, return_counts=True)[1:]
-    taken = 0
-    for word in rng.permutation(len(firsts)):
-        if taken + count[word] <= budget:
-            first = real[firsts[word]]
-            positions[taken : taken + count[word]] = range(first, first + count[word])
-            taken += count[word]
-        if taken == budget:
-            break
-    return positions
-
-
 def mask_batch(rows, index, rng, vocab_size, corrupt=True):
     """Masked inputs and labels of some rows.
 
@@ -103,7 +88,9 @@ def mask_batch(rows, index, rng, vocab_size, corrupt=True):
         `(inputs, labels)`: `input_ids` and `segments` (B, L), `positions` and labels (B, P).
     """
     ids = rows.ids[index].copy()
-    positions = np.stack([choose_masks(words, rng) for words in rows.words[index]])
+    positions = np.stack(
+        [choose_words(words, rng, MASK_RATE, PREDICTIONS) for words in rows.words[index]]
+    )
     chosen = positions >= 0
     positions = np.where(chosen, positions, 0)
     row = np.arange(len(index))[:, None]
@@ -111,10 +98,7 @@ def mask_batch(rows, index, rng, vocab_size, corrupt=True):
     labels = np.where(chosen, answers, IGNORED)
     shown = np.full_like(answers, MASK)
     if corrupt:
-        draw = rng.random(answers.shape)
-        shown = np.where(draw < 0.1, answers, shown)
-        some = rng.integers(SPECIAL_TOKENS, vocab_size, answers.shape)
-        shown = np.where((draw >= 0.1) & (draw < 0.2), some, shown)
+        shown = hide(answers, rng, MASK, (SPECIAL_TOKENS, vocab_size))
     row = np.broadcast_to(row, positions.shape)
     ids[row[chosen], positions[chosen]] = shown[chosen]
     return {"input_ids": ids, "segments": rows.segments[index], "positions": positions}, labels
