@@ -106,9 +106,9 @@ def test_many_logits_make_smaller_batches(fill, monkeypatch):
     sizes = []
     predict = type(fill)._predict
 
-    def spy(self, rows):
+    def spy(self, rows, options):
         sizes.append(len(rows))
-        return predict(self, rows)
+        return predict(self, rows, options)
 
     monkeypatch.setattr(type(fill), "_predict", spy)
     monkeypatch.setattr(base, "MOST_OUTPUTS", 2 * fill.model.config.vocab_size)

@@ -78,7 +78,15 @@ class Pipeline:
         """How many numbers the model gives for a row that is padded to `length` tokens."""
         return length
 
-    def select(self, row, outputs, index):
+    def length(self, row):
+        """How many tokens a row has."""
+        return len(row["input_ids"])
+
+    def kind(self, row, options):
+        """Only rows of one kind, a sortable value, come together in a batch."""
+        return ()
+
+    def select(self, row, outputs, index, options):
         """What `postprocess` needs of a batch's outputs (numpy arrays by name) for one row."""
         return outputs["logits"][index]
 
@@ -141,11 +149,11 @@ class Pipeline:
         todo = [len(sample.rows) for sample in samples]
         for sample in samples:
             sample.outputs = [None] * len(sample.rows)
-        for batch in self._batches(samples, size):
-            outputs = self._predict([samples[i].rows[j] for i, j in batch])
+        for batch in self._batches(samples, size, options):
+            outputs = self._predict([samples[i].rows[j] for i, j in batch], options)
             for index, (i, j) in enumerate(batch):
                 sample = samples[i]
-                sample.outputs[j] = self.select(sample.rows[j], outputs, index)
+                sample.outputs[j] = self.select(sample.rows[j], outputs, index, options)
                 todo[i] -= 1
                 if not todo[i]:
                     results[i] = self.postprocess(sample, options)
@@ -153,33 +161,45 @@ class Pipeline:
                     advance()
         return results
 
-    def _batches(self, samples, size):
+    def _batches(self, samples, size, options):
         """Lists of (sample, row), the longest rows first, so that memory runs out soon or never."""
         order = [(i, j) for i, sample in enumerate(samples) for j in range(len(sample.rows))]
-        order.sort(key=lambda ij: -len(samples[ij[0]].rows[ij[1]]["input_ids"]))
-        batch, length, largest = [], 0, 0
+        order.sort(key=lambda ij: self._rank(samples[ij[0]].rows[ij[1]], options))
+        batch, kind, width, largest = [], None, 0, 0
         for i, j in order:
             row = samples[i].rows[j]
-            length = length or self._padded(len(row["input_ids"]))
-            largest = max(largest, self.output_size(row, length))
-            if batch and (len(batch) == size or (len(batch) + 1) * largest > MOST_OUTPUTS):
+            size_of_row = self.output_size(row, width or self._padded(self.length(row)))
+            if batch and (
+                len(batch) == size
+                or (len(batch) + 1) * max(largest, size_of_row) > MOST_OUTPUTS
+                or self.kind(row, options) != kind
+            ):
                 yield batch
-                batch, length = [], self._padded(len(row["input_ids"]))
-                largest = self.output_size(row, length)
+                batch, largest = [], 0
+            if not batch:
+                kind, width = self.kind(row, options), self._padded(self.length(row))
+                size_of_row = self.output_size(row, width)
+            largest = max(largest, size_of_row)
             batch.append((i, j))
         if batch:
             yield batch
 
+    def _rank(self, row, options):
+        return -self.length(row), self.kind(row, options)
+
     def _padded(self, length):
         return padded_size(length) if self.runtime.fixed_shapes else max(length, 1)
 
-    def _predict(self, rows):
+    def _predict(self, rows, options):
         """The outputs of the model for rows of ids, as numpy arrays with a row each."""
         batch = self._arrays(rows)
         self._check_ids(batch["input_ids"])
         if self.runtime.fixed_shapes:
             more = (1 << (len(rows) - 1).bit_length()) - len(rows)
-            batch = {name: np.pad(x, ((0, more), (0, 0)), "edge") for name, x in batch.items()}
+            batch = {
+                name: np.pad(x, [(0, more)] + [(0, 0)] * (x.ndim - 1), "edge")
+                for name, x in batch.items()
+            }
         return self.runtime.predict(self.model, batch)
 
     def _arrays(self, rows):

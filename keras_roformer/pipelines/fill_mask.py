@@ -89,7 +89,7 @@ class FillMaskPipeline(Pipeline):
     def output_size(self, row, length):
         return len(row["logits_positions"]) * self.model.config.vocab_size
 
-    def select(self, row, outputs, index):
+    def select(self, row, outputs, index, options):
         return softmax(outputs["logits"][index, : len(row["logits_positions"])])
 
     def postprocess(self, sample, options):

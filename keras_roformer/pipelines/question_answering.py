@@ -130,7 +130,7 @@ class QuestionAnsweringPipeline(Pipeline):
     def output_size(self, row, length):
         return 2 * length
 
-    def select(self, row, outputs, index):
+    def select(self, row, outputs, index, options):
         """Probabilities of start and end: of [CLS] (no answer) and then of the context's tokens."""
         logits = np.stack([outputs[name][index] for name in ("start_logits", "end_logits")])
         return softmax(np.concatenate([logits[:, :1], logits[:, row["context"]]], axis=1))

@@ -77,12 +77,6 @@ class Runtime:
     def call(self, model, batch):
         raise NotImplementedError
 
-    def tensor(self, array):
-        """An array as a tensor of the framework, for results that are asked for as such."""
-        import keras
-
-        return keras.ops.convert_to_tensor(array)
-
 
 class Torch(Runtime):
     def has_gpu(self):
@@ -203,6 +197,8 @@ class TensorFlow(Runtime):
     def from_pretrained(self, cls, name, dtype, **kwargs):
         import keras
 
+        if cls.add_pooler:  # no pipeline uses it, and a checkpoint without one gives a warning
+            cls = type(cls.__name__, (cls,), {"add_pooler": False})
         # The TF classes take their dtype from Keras's policy.
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(f"mixed_{dtype}" if dtype else "float32")

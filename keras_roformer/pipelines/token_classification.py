@@ -123,7 +123,7 @@ class TokenClassificationPipeline(Pipeline):
     def output_size(self, row, length):
         return length * self.model.config.num_labels
 
-    def select(self, row, outputs, index):
+    def select(self, row, outputs, index, options):
         start = self._tokens_before()
         return softmax(outputs["logits"][index, start : start + len(row["tokens"])])
 

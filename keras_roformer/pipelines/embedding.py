@@ -1,0 +1,114 @@
+"""feature-extraction and sentence-similarity: vectors of tokens and texts."""
+
+import numpy as np
+
+from keras_roformer.pipelines.base import (
+    Pipeline,
+    Sample,
+    at_least,
+    one_of,
+    text_of,
+    without_none,
+)
+
+POOLINGS = ("mean", "cls")
+
+
+class _Embedding(Pipeline):
+    """What both tasks share: the last hidden states of texts, and one vector of these."""
+
+    model_class = "RoFormerModel"
+    default_model = "roformer_tiny_zh"
+
+    def check(self, given):
+        given = without_none(given)
+        if "pooling" in given:
+            one_of("pooling", given["pooling"], POOLINGS)
+        if "max_length" in given:
+            at_least("max_length", given["max_length"])
+        return given
+
+    def rows(self, texts, options):
+        cut = dict(truncation=options.truncation, max_length=options.max_length)
+        return [dict(input_ids=ids) for ids in self.tokenizer(texts, **cut)["input_ids"]]
+
+    def output_size(self, row, length):
+        return length * self.model.config.hidden_size
+
+    def select(self, row, outputs, index, options):
+        states = outputs["last_hidden_state"][index, : len(row["input_ids"])]  # (L, D)
+        if options.pooling == "mean":
+            return states.mean(axis=0)
+        return states[0] if options.pooling == "cls" else states
+
+
+class FeatureExtractionPipeline(_Embedding):
+    """The model's last hidden states for texts.
+
+    Call arguments:
+        pooling: "mean" over the tokens, or "cls" for the first one's, gives one vector a text; by
+            default there is one a token.
+        return_tensors: give arrays instead of lists of numbers.
+        truncation, max_length: for the tokenizer; by default texts are read whole.
+
+    Returns:
+        (1, L, D) numbers for a text, as in transformers; with `pooling`, D numbers.
+    """
+
+    task = "feature-extraction"
+    arguments = dict(pooling=None, return_tensors=False, truncation=None, max_length=None)
+
+    def encode(self, items, options):
+        return [Sample([row]) for row in self.rows(items, options)]
+
+    def postprocess(self, sample, options):
+        (values,) = sample.outputs
+        values = values if options.pooling else values[None]
+        return values if options.return_tensors else values.tolist()
+
+
+class SentenceSimilarityPipeline(_Embedding):
+    """How near sentences are to a source sentence: cosines of the texts' vectors, from -1 to 1.
+
+    Inputs are dicts `{"source_sentence": …, "sentences": […]}` as the hub's widgets send them, or
+    the arguments `source_sentence` and `sentences`.
+
+    Call arguments:
+        pooling: what a text's vector is: the "mean" of its tokens' (the default) or the first
+            token's ("cls").
+        truncation, max_length: for the tokenizer; by default texts are read whole.
+
+    Returns:
+        a list with a number for each of the sentences.
+    """
+
+    task = "sentence-similarity"
+    arguments = dict(pooling="mean", truncation=None, max_length=None)
+    takes = 'a dict with "source_sentence" and "sentences"'
+
+    def __call__(self, inputs=None, *, source_sentence=None, sentences=None, **arguments):
+        if inputs is None:
+            inputs = {"source_sentence": source_sentence, "sentences": sentences}
+        return super().__call__(inputs, **arguments)
+
+    __call__.__doc__ = Pipeline.__call__.__doc__
+
+    def is_one(self, inputs):
+        return isinstance(inputs, (dict, str, bytes))
+
+    def read(self, item):
+        if not isinstance(item, dict) or set(item) != {"source_sentence", "sentences"}:
+            raise TypeError(f"{self.task} takes {self.takes}, got {item!r}")
+        sentences = item["sentences"]
+        if not isinstance(sentences, (list, tuple)) or not sentences:
+            raise ValueError(f'"sentences" must be a list of texts, got {sentences!r}')
+        return [text_of(text, self.task) for text in (item["source_sentence"], *sentences)]
+
+    def encode(self, items, options):
+        rows = iter(self.rows([text for texts in items for text in texts], options))
+        return [Sample([next(rows) for _ in texts]) for texts in items]
+
+    def postprocess(self, sample, options):
+        vectors = np.stack(sample.outputs)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return (vectors[1:] @ vectors[0]).tolist()

@@ -1,0 +1,84 @@
+"""multiple-choice: which of some texts goes best with a prompt."""
+
+import numpy as np
+
+from keras_roformer.pipelines.base import Pipeline, Sample, at_least, softmax, text_of, without_none
+from keras_roformer.pipelines.runtime import rows_and_masks
+
+
+class MultipleChoicePipeline(Pipeline):
+    """Which of some choices goes best with a prompt.
+
+    Inputs are dicts `{"prompt": …, "choices": […]}`, or the arguments `prompt` and `choices`. The
+    choices are encoded as in the documented example of `RoFormerForMultipleChoice`: pairs of prompt
+    and choice, padded to the longest, which matters to a model with summary_type="last".
+
+    Call arguments:
+        top_k: number of choices, the likeliest first; by default all.
+
+    Returns:
+        a list of dicts with `label` (the choice's number), `choice` and `score` (probability).
+    """
+
+    task = "multiple-choice"
+    model_class = "RoFormerForMultipleChoice"
+    arguments = dict(top_k=None)
+    takes = 'a dict with "prompt" and "choices"'
+
+    def check(self, given):
+        given = without_none(given)
+        if "top_k" in given:
+            at_least("top_k", given["top_k"])
+        return given
+
+    def __call__(self, inputs=None, *, prompt=None, choices=None, **arguments):
+        inputs = {"prompt": prompt, "choices": choices} if inputs is None else inputs
+        return super().__call__(inputs, **arguments)
+
+    __call__.__doc__ = Pipeline.__call__.__doc__
+
+    def is_one(self, inputs):
+        return isinstance(inputs, (dict, str, bytes))
+
+    def read(self, item):
+        if not isinstance(item, dict) or set(item) != {"prompt", "choices"}:
+            raise TypeError(f"{self.task} takes {self.takes}, got {item!r}")
+        choices = item["choices"]
+        if not isinstance(choices, (list, tuple)) or not choices:
+            raise ValueError(f'"choices" must be a list of texts, got {choices!r}')
+        return text_of(item["prompt"], self.task), [text_of(text, self.task) for text in choices]
+
+    def encode(self, items, options):
+        samples = []
+        for prompt, choices in items:
+            encoded = self.tokenizer([prompt] * len(choices), choices)
+            row = {name: encoded[name] for name in ("input_ids", "token_type_ids")}
+            samples.append(Sample([row], choices))
+        return samples
+
+    def length(self, row):
+        return max(map(len, row["input_ids"]))
+
+    def kind(self, row, options):
+        return self.length(row), len(row["input_ids"])  # more padding would change the scores
+
+    def _padded(self, length):
+        return length
+
+    def _arrays(self, rows):
+        choices, width = len(rows[0]["input_ids"]), self.length(rows[0])
+        fills = {"input_ids": self.tokenizer.pad_token_id or 0, "token_type_ids": 0}
+        batch = {}
+        for name, fill in fills.items():
+            batch[name] = np.full((len(rows), choices, width), fill, "int32")
+            for array, row in zip(batch[name], rows, strict=True):
+                for values, ids in zip(array, row[name], strict=True):
+                    values[: len(ids)] = ids
+        lengths = [len(ids) for row in rows for ids in row["input_ids"]]
+        masks = rows_and_masks(lengths, width)
+        return {**batch, "attention_mask": masks.reshape(len(rows), choices, width)}
+
+    def postprocess(self, sample, options):
+        scores = softmax(sample.outputs[0])
+        order = np.argsort(-scores, kind="stable")[: options.top_k].tolist()
+        return [{"label": i, "choice": sample.about[i], "score": float(scores[i])} for i in order]
