@@ -2,6 +2,7 @@
 # make test    the whole suite on the three backends, ending with the sum
 # make lint    ruff, style and format
 # make wheel   the wheel, in dist/
+# make notebooks   every notebook from a clean state, on little data
 # make bench   speed against transformers, in this very run
 #
 # All of them use .venv, which is made when it is missing. Another Python: make demo PYTHON=python3.12
@@ -18,7 +19,7 @@ BENCH :=
 TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)
 HUB_NEEDS := absl-py grain kagglehub packaging regex sentencepiece
 
-.PHONY: demo test lint wheel bench clean
+.PHONY: demo test lint wheel bench notebooks clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/keras-roformer fill-mask "$(TEXT)"
@@ -36,6 +37,9 @@ wheel: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python benchmarks/forward.py $(BENCH)
 
+notebooks: $(VENV)/notebooks.stamp
+	$(BIN)/python notebooks/run.py $(NOTEBOOKS)
+
 clean:
 	rm -rf $(VENV) build dist
 
@@ -48,6 +52,10 @@ $(VENV)/test.stamp: pyproject.toml constraints.txt | $(VENV)/python.stamp
 	$(PIP) install -c constraints.txt torch
 	$(PIP) install -c constraints.txt $(TENSORFLOW) $(HUB_NEEDS) -e '.[jax,torch,test]'
 	$(PIP) install -c constraints.txt --no-deps keras-hub keras-nlp tensorflow-text
+	@touch $@
+
+$(VENV)/notebooks.stamp: $(VENV)/test.stamp
+	$(PIP) install -c constraints.txt -e '.[notebooks]'
 	@touch $@
 
 # 3.11 first: the versions in constraints.txt were chosen with it.
