@@ -1,21 +1,7 @@
 """Equality with what transformers 4.57.6 gave (see `record.py`).
 
-DEVIATIONS, where transformers is plainly wrong and this package is not (`deviates` below):
-
-1. slow: where `only_first` or `only_second` cannot bring a row to `max_length`, transformers logs
-   that and returns the row too long; here it is a ValueError, as transformers' fast class has it.
-   With `longest_first` and room for special tokens only, transformers returns the row too long;
-   here no text is left, as in the fast class.
-2. slow: `split_special_tokens` has no effect on batches in transformers.
-3. slow: `return_overflowing_tokens` without `max_length` is a TypeError in transformers, and
-   `return_token_type_ids` without special tokens a ValueError; here both give their result.
-4. fast: a `stride` too long for `max_length` is a panic (no Exception) in transformers; here it
-   is a ValueError. transformers counts two special tokens even where none are added.
-5. fast: where removing accents reorders the marks that stay, transformers' offsets of these marks
-   point at each other's characters; here at their own (`record.in_order`).
-6. `return_offsets_mapping` and `word_ids()` work for the slow class too; a lone surrogate, which
-   transformers rejects with UnicodeEncodeError, is removed like other non-characters.
-7. decode() writes Chinese without spaces between tokens.
+The list of deviations stands in the docstring of `keras_roformer.tokenizers`; `deviates` below
+allows those that random calls meet (1 to 4), `record.in_order` the fifth.
 """
 
 import json
@@ -83,7 +69,7 @@ def test_strings(name, fast, strings):
 
 
 def deviates(fast, kwargs, batched, expected, got):
-    """Whether outputs may differ: see the list above."""
+    """Whether outputs may differ: see the list in `keras_roformer.tokenizers`."""
     if "raises" in expected:
         kind = expected["raises"]
         if "raises" in got:
