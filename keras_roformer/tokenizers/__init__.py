@@ -9,10 +9,10 @@ random strings and 2,400 random calls.
 57 %. The slow class cuts with jieba first and cleans each word after, the fast one cleans the whole
 text first (`rules.py` has the table). So accents ("café"), control characters inside words,
 characters that NFC changes, and punctuation that jieba leaves inside a word ("C++") give other
-pieces. The slow class has ``do_basic_tokenize`` and ``never_split``. It returns what truncation cuts
-off as ``overflowing_tokens``, the fast one as further rows. The odd token of a truncated pair stays
-with the first text (slow) or the longer one (fast); an empty second text is one (slow) or none
-(fast).
+pieces. The slow class has ``do_basic_tokenize`` and ``never_split``. What truncation cuts off is
+``overflowing_tokens`` in the slow one, further rows in the fast one. The odd token of a truncated
+pair stays with the first text (slow) or the longer one (fast); an empty second text is one (slow)
+or none (fast).
 
 **Where transformers is wrong and this is not**:
 
