@@ -65,7 +65,9 @@ class RoFormerTokenizer(TokenizerBase):
         strip_accents: whether to take accents off; None for "if lower-casing".
         use_jieba: whether jieba cuts the text; False for character-level checkpoints.
         user_dict: further words for jieba: a path of a jieba dictionary, words, ``(word,
-            frequency)`` tuples, or a mapping; saved with the tokenizer.
+            frequency)`` tuples, or a mapping; saved with the tokenizer. Without a frequency jieba
+            takes one that keeps the word whole where it can. A word that is not in the vocabulary
+            is still split into its characters: `train_new_from_iterator` or `add_tokens` add it.
         tokenizer_file: path of a tokenizer.json to take the vocabulary from instead.
         vocab: a ``{token: id}`` mapping instead of a file.
         **kwargs: ``bos_token``, ``eos_token``, ``additional_special_tokens``,
