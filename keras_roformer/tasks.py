@@ -18,6 +18,7 @@ from keras_roformer.layers import (
     RoFormerLMHead,
     RoFormerSummaryHead,
     RoFormerTokenHead,
+    kernels,
 )
 
 IGNORED_LABEL = -100
@@ -32,8 +33,7 @@ def cross_entropy(logits, labels, ignored=IGNORED_LABEL):
     logits = ops.cast(logits, "float32")
     counts = ops.not_equal(labels, ignored)
     classes = ops.cast(ops.where(counts, labels, 0), "int32")
-    chosen = ops.take_along_axis(logits, classes[..., None], axis=-1)[..., 0]
-    return ops.logsumexp(logits, axis=-1) - chosen, ops.cast(counts, "float32")
+    return kernels.cross_entropy(logits, classes), ops.cast(counts, "float32")
 
 
 def token_loss(config, outputs, labels):

@@ -6,7 +6,13 @@ import keras
 from keras import ops
 
 from keras_roformer.layers.base import Block
-from keras_roformer.layers.kernels import FUSES_DROPOUT, fused_attention, write_cache
+from keras_roformer.layers.kernels import (
+    FUSES_DROPOUT,
+    fused_attention,
+    merge_heads,
+    split_heads,
+    write_cache,
+)
 from keras_roformer.layers.rotary import apply_rotary
 
 
@@ -84,15 +90,15 @@ class RoFormerAttention(Block):
         return_attention_scores=False,
         training=False,
     ):
-        query = self._split_heads(self.run(self.query, x))  # (B, L, N, H)
+        query = split_heads(self.run(self.query, x), self.num_heads)  # (B, L, N, H)
         if rotation is not None:
             query = apply_rotary(query, rotation)
         if context is not None and cache is not None:
             key, value = cache  # the context's keys and values never change
         else:
             source = x if context is None else context
-            key = self._split_heads(self.run(self.key, source))  # (B, S, N, H)
-            value = self._split_heads(self.run(self.value, source))
+            key = split_heads(self.run(self.key, source), self.num_heads)  # (B, S, N, H)
+            value = split_heads(self.run(self.value, source), self.num_heads)
             if rotation is not None:
                 key = apply_rotary(key, rotation)
                 value = apply_rotary(value, rotation) if self.rotary_value else value
@@ -106,8 +112,7 @@ class RoFormerAttention(Block):
             y = ops.einsum("bnls,bsnh->blnh", scores, value)
         else:
             y = fused_attention(query, key, value, bias, dropout)  # (B, L, N, H)
-        y = ops.reshape(y, (*ops.shape(x)[:2], self.num_heads * self.head_size))
-        y = self.run(self.output_dense, y)  # (B, L, D)
+        y = self.run(self.output_dense, merge_heads(y))  # (B, L, D)
 
         extras = {}
         if return_cache:
@@ -115,9 +120,6 @@ class RoFormerAttention(Block):
         if return_attention_scores:
             extras["attentions"] = scores
         return (y, extras) if extras else y
-
-    def _split_heads(self, x):
-        return ops.reshape(x, (*ops.shape(x)[:2], self.num_heads, self.head_size))
 
     def _probabilities(self, query, key, bias, head_mask, training):
         query = query * (1 / math.sqrt(self.head_size))

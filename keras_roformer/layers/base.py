@@ -45,6 +45,8 @@ class Block(keras.layers.Layer):
         if layer.quantization_mode is None and layer.compute_dtype == self.compute_dtype:
             if type(layer) is keras.layers.Dense:
                 return kernels.dense(layer, *args)
+            if type(layer) is keras.layers.LayerNormalization:
+                return kernels.layer_norm(layer, *args)
             return layer.call(*args, **kwargs)
         return layer(*args, **kwargs)
 

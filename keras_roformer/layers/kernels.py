@@ -1,10 +1,14 @@
-"""The only code that differs between backends: a few functions that each has its fastest way for."""
+"""The only code that differs between backends: a few functions with a fastest way on each."""
+
+import math
 
 import keras
 from keras import ops
 
 if keras.config.backend() == "torch":
     import torch
+elif keras.config.backend() == "jax":
+    import jax
 
 # Whether `fused_attention` can drop probabilities.
 FUSES_DROPOUT = keras.config.backend() == "torch"
@@ -21,12 +25,36 @@ def dense(layer, x):
     bias = None if bias is None else bias.value
     if _onednn_is_faster(x, weight):
         # torch's float32 products on x86 are MKL's; with few rows oneDNN's take half the time.
-        return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+        product = _OneDNNProduct.apply if torch.is_grad_enabled() else _onednn_product
+        return product(x, weight, bias)
     return torch.nn.functional.linear(x, weight, bias)  # adds the bias within the product
 
 
+def layer_norm(layer, x):
+    """The output of a built `keras.layers.LayerNormalization` over the last axis, as `dense`."""
+    if keras.config.backend() != "torch" or x.dtype != (gamma := layer.gamma.value).dtype:
+        return layer.call(x)
+    return torch.nn.functional.layer_norm(
+        x, x.shape[-1:], gamma, layer.beta.value, layer.epsilon
+    )  # in float32 whatever the dtype
+
+
+def split_heads(x, num_heads):
+    """(B, L, N * H) → (B, L, N, H)."""
+    if keras.config.backend() == "torch":
+        return x.view(*x.shape[:-1], num_heads, -1)  # a tenth of the time of Keras's op
+    return ops.reshape(x, (*ops.shape(x)[:2], num_heads, x.shape[-1] // num_heads))
+
+
+def merge_heads(x):
+    """(B, L, N, H) → (B, L, N * H)."""
+    if keras.config.backend() == "torch":
+        return x.flatten(2)
+    return ops.reshape(x, (*ops.shape(x)[:2], x.shape[2] * x.shape[3]))
+
+
 def _onednn_is_faster(x, weight):
-    """Whether to take oneDNN's product, which has no gradient: float32, no small matrix, eager."""
+    """Whether to take oneDNN's product: float32, no small matrix, no tracing or transforming."""
     return (
         _HAS_ONEDNN
         and weight.numel() >= 1 << 16
@@ -34,11 +62,51 @@ def _onednn_is_faster(x, weight):
         and type(x) is torch.Tensor
         and x.device.type == "cpu"
         and torch.backends.mkldnn.enabled
-        and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))
         and not torch.is_autocast_enabled("cpu")
         and torch._C._functorch.peek_interpreter_stack() is None
         and _is_eager()
     )
+
+
+def _onednn_product(x, weight, bias=None):
+    return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+
+
+if keras.config.backend() == "torch":
+
+    class _OneDNNProduct(torch.autograd.Function):
+        """`_onednn_product` with gradients."""
+
+        @staticmethod
+        def forward(ctx, x, weight, bias):
+            ctx.save_for_backward(x, weight)
+            return _onednn_product(x, weight, bias)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            x, weight = ctx.saved_tensors
+            # With create_graph=True, only differentiable products.
+            product = (
+                torch.matmul if torch.is_grad_enabled() else lambda a, b: _onednn_product(a, b.T)
+            )
+            rows = gradient.flatten(0, -2)  # (B * L, out)
+            of_x, of_weight, of_bias = ctx.needs_input_grad
+            return (
+                product(gradient, weight) if of_x else None,
+                rows.T @ x.flatten(0, -2) if of_weight else None,
+                rows.sum(0) if of_bias else None,
+            )
+
+
+def cross_entropy(logits, classes):
+    """Cross-entropy of (..., C) float32 logits and (...) integer classes."""
+    if keras.config.backend() == "torch":
+        values = torch.nn.functional.cross_entropy(
+            logits.flatten(0, -2), classes.flatten().long(), reduction="none"
+        )
+        return values.view(classes.shape)
+    chosen = ops.take_along_axis(logits, classes[..., None], axis=-1)[..., 0]
+    return ops.logsumexp(logits, axis=-1) - chosen
 
 
 def _is_eager():
@@ -64,12 +132,13 @@ def make_rotation(sin, cos):
 
 def rotate(x, rotation):
     """Rotate the pairs (0, 1), (2, 3), … of `x`, (B, L, N, H), by `make_rotation`."""
-    shape = (*ops.shape(x)[:-1], x.shape[-1])
-    pairs = (*shape[:-1], x.shape[-1] // 2, 2)
     if not isinstance(rotation, tuple):
         # A pair is a complex number, and the product one pass over the memory instead of six.
-        numbers = torch.view_as_complex(x.to(rotation.real.dtype).reshape(pairs))
-        return torch.view_as_real(numbers * rotation).reshape(shape).to(x.dtype)
+        numbers = x if x.dtype.itemsize >= 4 else x.float()
+        numbers = torch.view_as_complex(numbers.contiguous().view(*x.shape[:-1], -1, 2))
+        return torch.view_as_real(numbers * rotation).flatten(-2).to(x.dtype)
+    shape = (*ops.shape(x)[:-1], x.shape[-1])
+    pairs = (*shape[:-1], x.shape[-1] // 2, 2)
     sin, cos = (ops.cast(table, x.dtype) for table in rotation)
     swapped = ops.reshape(ops.flip(ops.reshape(x, pairs), axis=-1), shape)
     return x * cos + swapped * sin
@@ -87,15 +156,73 @@ def fused_attention(query, key, value, bias=None, dropout=0.0):
     Returns:
         (B, L, N, H) tensor.
     """
-    if keras.config.backend() != "torch":
+    backend = keras.config.backend()
+    if backend == "torch":
+        # Not through Keras's op: that asks for flash attention in a way torch.compile cannot trace,
+        # and copies its inputs; torch itself chooses the fastest kernel.
+        query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+        y = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=bias, dropout_p=dropout
+        )
+        return y.transpose(1, 2)
+    if backend == "jax" and jax.default_backend() != "cpu":
         return ops.dot_product_attention(query, key, value, bias=bias)
-    # Not through Keras's op: that asks for flash attention in a way torch.compile cannot trace, and
-    # copies its inputs; torch itself chooses the fastest kernel.
-    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-    y = torch.nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=bias, dropout_p=dropout
-    )
-    return y.transpose(1, 2)
+    query = query * (1 / math.sqrt(query.shape[-1]))
+    query, key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (query, key, value))
+    pays = _looping_pays(query.shape, key.shape[2])
+    attend = _attention_in_blocks if pays else _attention
+    return ops.transpose(attend(query, key, value, bias), (0, 2, 1, 3))
+
+
+def _attention(query, key, value, bias):
+    """Attention of (…, L, H) scaled queries over (…, S, H) keys."""
+    scores = ops.cast(ops.matmul(query, ops.swapaxes(key, -1, -2)), "float32")  # (…, L, S)
+    if bias is not None:
+        scores = scores + ops.cast(bias, "float32")
+    probabilities = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
+    return ops.matmul(probabilities, value)
+
+
+# Queries that attend at once: a block's scores should stay in the processor's cache.
+_BLOCK = 512
+
+# Scores from which a loop pays: in time on JAX; on TensorFlow it saves memory in the same time.
+_MANY_SCORES = {"jax": 1 << 21, "tensorflow": 1 << 24}
+
+
+def _looping_pays(shape, key_length):
+    """Whether the (B, N, L, S) scores are known to be too many to have them all at once."""
+    sizes = (*shape[:3], key_length)
+    known = all(isinstance(size, int) for size in sizes)
+    many = _MANY_SCORES[keras.config.backend()]
+    return known and shape[2] >= 128 and math.prod(sizes) >= many
+
+
+def _attention_in_blocks(query, key, value, bias):
+    """`_attention` of a head and up to `_BLOCK` queries at a time; all shapes are known."""
+    batch, heads, length, size = query.shape
+    blocks = -(-length // _BLOCK)
+    rows = -(-length // blocks)  # per block
+    padding = ((0, 0), (0, 0), (0, blocks * rows - length), (0, 0))
+    query = ops.reshape(ops.pad(query, padding), (batch * heads * blocks, rows, size))
+    key, value = (ops.reshape(x, (batch * heads, -1, size)) for x in (key, value))
+    if bias is not None:
+        if bias.shape[2] > 1:
+            bias = ops.pad(bias, padding)
+        # (B or 1, 1 or N, 1 or blocks, 1 or rows, S)
+        bias_blocks = blocks if bias.shape[2] > 1 else 1
+        bias = ops.reshape(bias, (*bias.shape[:2], bias_blocks, -1, bias.shape[3]))
+
+    def attend(i):
+        head, block = i // blocks, i % blocks
+        here = (head // heads, head % heads, block)
+        own = bias
+        for index in here if bias is not None else ():
+            own = own[index if own.shape[0] > 1 else 0]
+        return _attention(query[i], key[head], value[head], own)
+
+    y = ops.map(attend, ops.arange(batch * heads * blocks))
+    return ops.reshape(y, (batch, heads, blocks * rows, size))[:, :, :length]
 
 
 def write_cache(cache, new, index):

@@ -1,0 +1,123 @@
+"""The fast ways of `layers/kernels.py` against plain ones; see test_layers.py for the rest."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_roformer.layers import kernels
+
+BACKEND = keras.config.backend()
+
+
+def random(*shape):
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype("float32")
+
+
+def attention(query, key, value, bias):
+    """Softmax attention in NumPy, float64; all (B, …, N, H)."""
+    scores = np.einsum("blnh,bsnh->bnls", query, key, dtype="float64") / query.shape[-1] ** 0.5
+    scores = scores + (0 if bias is None else bias)
+    scores = np.exp(scores - scores.max(-1, keepdims=True))
+    return np.einsum("bnls,bsnh->blnh", scores / scores.sum(-1, keepdims=True), value)
+
+
+@pytest.mark.parametrize(
+    "bias",
+    [None, (1, 1, 1, 131), (2, 1, 1, 131), (1, 3, 130, 1), (1, 1, 130, 131), (2, 3, 130, 131)],
+)
+@pytest.mark.parametrize("block", [512, 32])
+def test_attention_in_blocks(bias, block, monkeypatch):
+    if BACKEND == "torch":
+        pytest.skip("torch has its own")
+    monkeypatch.setattr(kernels, "_MANY_SCORES", {BACKEND: 1})
+    monkeypatch.setattr(kernels, "_BLOCK", block)
+    calls = []
+    in_blocks = kernels._attention_in_blocks
+    monkeypatch.setattr(
+        kernels, "_attention_in_blocks", lambda *args: calls.append(1) or in_blocks(*args)
+    )
+    query, key, value = random(2, 130, 3, 4), random(2, 131, 3, 4), random(2, 131, 3, 4) + 1
+    bias = None if bias is None else np.where(random(*bias) > 0, 0, -1e30).astype("float32")
+    given = None if bias is None else ops.convert_to_tensor(bias)
+    got = kernels.fused_attention(*map(ops.convert_to_tensor, (query, key, value)), given)
+    assert calls
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(got), attention(query, key, value, bias), atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("size", [64, 320])  # below and above where torch takes oneDNN
+@pytest.mark.parametrize("trained", [False, True])
+def test_dense(size, trained):
+    layer = keras.layers.Dense(size, bias_initializer="normal")
+    x = ops.convert_to_tensor(random(2, 5, size))
+    expected = layer(x)
+    if BACKEND == "torch" and not trained:
+        import torch
+
+        with torch.no_grad():
+            got = kernels.dense(layer, x)
+            assert kernels._onednn_is_faster(x, layer.kernel.value) == (
+                size == 320 and torch.backends.mkldnn.is_available()
+            )
+    else:
+        got = kernels.dense(layer, x)
+    np.testing.assert_allclose(*map(ops.convert_to_numpy, (got, expected)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's autocast, transforms and gradients")
+def test_dense_leaves_the_transforms_of_torch_alone():
+    import torch
+
+    layer = keras.layers.Dense(320)
+    x = torch.as_tensor(random(2, 5, 320))
+    layer(x)
+    kernel = layer.kernel.value.detach()
+    call = lambda x: kernels.dense(layer, x)  # noqa: E731
+    with torch.no_grad():
+        expected = call(x)
+        torch.testing.assert_close(torch.func.vmap(call)(x), expected)
+        _, moved = torch.func.jvp(call, (x,), (x,))
+        torch.testing.assert_close(moved, x @ kernel)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert call(x).dtype == torch.bfloat16
+    assert call(x).requires_grad
+    pulled = torch.func.grad(lambda x: call(x).sum())(x)
+    torch.testing.assert_close(pulled, kernel.sum(1).expand_as(x))
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="a product with gradients of its own")
+def test_gradients_of_the_product():
+    import torch
+
+    layer = keras.layers.Dense(320)
+    x = torch.as_tensor(random(2, 5, 320)).requires_grad_()
+    layer(x)
+    kernel, bias = layer.kernel.value, layer.bias.value
+
+    def gradients(call):
+        y = call(x).square().sum()
+        first = torch.autograd.grad(y, (x, kernel, bias), create_graph=True)
+        return *first, torch.autograd.grad(first[0].square().sum(), kernel)[0]
+
+    expected = gradients(lambda x: x @ kernel + bias)
+    for got, wanted in zip(gradients(lambda x: kernels.dense(layer, x)), expected, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-2)
+    (first,) = torch.autograd.grad(kernels.dense(layer, x).square().sum(), x)
+    torch.testing.assert_close(first, expected[0], rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="only torch rotates complex numbers")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+def test_rotation_is_the_same_in_both_forms(dtype, monkeypatch):
+    import torch
+
+    x = torch.as_tensor(random(2, 5, 3, 8)).to(getattr(torch, dtype))
+    angles = torch.as_tensor(random(5, 4))
+    as_complex = kernels.rotate(x, kernels.make_rotation(angles.sin(), angles.cos()))
+    monkeypatch.setattr(kernels, "_is_eager", lambda: False)
+    as_pairs = kernels.rotate(x, kernels.make_rotation(angles.sin(), angles.cos()))
+    assert as_complex.dtype == as_pairs.dtype == x.dtype
+    tolerance = 0.04 if dtype == "bfloat16" else 1e-6
+    torch.testing.assert_close(as_complex, as_pairs, rtol=0, atol=tolerance)
