@@ -1,5 +1,8 @@
 """RoFormerTokenizer and RoFormerTokenizerFast: constructors, cores and what they do differently."""
 
+import os
+import warnings
+
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
 
@@ -10,17 +13,28 @@ from .packing import TruncationStrategy, share_longest_first, windows
 from .vocab import check_vocab, read_tokenizer_json, read_vocab
 
 
-def _load(vocab_file, tokenizer_file, arguments, kwargs):
+def _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=False):
     """The vocabulary and the rest of a tokenizer.json (or None) that a constructor was given.
 
     Where a tokenizer.json is all there is, its normalizer settles what the arguments leave open.
+    Where the two files disagree there is a warning, and ``json_first`` says which one counts.
     """
     vocab = kwargs.pop("vocab", None)
     content = read_tokenizer_json(tokenizer_file) if tokenizer_file else None
     if vocab is not None:
         return check_vocab(vocab, "vocab"), content
     if vocab_file is not None:
-        return read_vocab(vocab_file), content
+        vocab = read_vocab(vocab_file)
+        if content is not None and content["model"]["vocab"] != vocab:
+            taken = tokenizer_file if json_first else vocab_file
+            warnings.warn(
+                f"{str(vocab_file)!r} and {str(tokenizer_file)!r} hold different vocabularies; "
+                f"{os.path.basename(taken)} is taken. Remove the one that is out of date.",
+                stacklevel=3,
+            )
+            if json_first:
+                vocab = check_vocab(content["model"]["vocab"], str(tokenizer_file))
+        return vocab, content
     if content is None:
         raise ValueError("Give vocab_file (a vocab.txt) or tokenizer_file (a tokenizer.json).")
     normalizer = content.get("normalizer") or {}
@@ -211,7 +225,7 @@ class RoFormerTokenizerFast(TokenizerBase):
             tokenize_chinese_chars=tokenize_chinese_chars,
             strip_accents=strip_accents,
         )
-        vocab, content = _load(vocab_file, tokenizer_file, arguments, kwargs)
+        vocab, content = _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=True)
         arguments["do_lower_case"] = _default(arguments["do_lower_case"], True)
         arguments["strip_accents"] = _default(arguments["strip_accents"], None)
         self.do_lower_case = arguments["do_lower_case"]

@@ -238,6 +238,19 @@ def test_duplicate_and_missing_tokens_are_told(cls, tmp_path, caplog):
     assert tokenizer.encode("今x[MASK]") == [1, 5, 6, 7, 2]
 
 
+def test_files_that_disagree_are_told(tmp_path):
+    """As in transformers, the slow class takes vocab.txt and the fast one tokenizer.json."""
+    RoFormerTokenizerFast(VOCAB).save_pretrained(tmp_path)
+    with open(tmp_path / "vocab.txt", "a", encoding="utf-8") as file:
+        file.write("旋转位置编码\n")
+    for cls, taken, size in (
+        (RoFormerTokenizer, "vocab.txt", 12_289),
+        (RoFormerTokenizerFast, "tokenizer.json", 12_288),
+    ):
+        with pytest.warns(UserWarning, match=f"different vocabularies; {taken} is taken"):
+            assert cls.from_pretrained(tmp_path).vocab_size == size
+
+
 def test_broken_files_are_errors(tmp_path):
     (tmp_path / "vocab.txt").write_text("[UNK]\n")
     (tmp_path / "tokenizer_config.json").write_text("{")
