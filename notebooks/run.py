@@ -26,7 +26,9 @@ def execute(path, write):
 
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(HERE)}}
-    client = NotebookClient(notebook, timeout=1800, resources=resources, record_timing=False)
+    client = NotebookClient(
+        notebook, timeout=1800, resources=resources, record_timing=False, coalesce_streams=True
+    )
     client.execute()
     if write:
         nbformat.write(notebook, path)
