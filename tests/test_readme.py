@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,14 @@ def statements(session):
     return [(group, re.sub(r"^(>>> |\.\.\. )", "", group, flags=re.M)) for group in groups]
 
 
-def replay(session, backend):
-    """The session with what its statements print now."""
-    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+def replay(session, backend, folder):
+    """The session with what its statements print now, run in a folder of its own."""
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": str(README.parent),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
     codes = [code.rstrip("\n") for _, code in statements(session)]
     done = subprocess.run(
         [sys.executable, "-c", SHOW],
@@ -48,6 +54,7 @@ def replay(session, backend):
         env=environment,
         capture_output=True,
         text=True,
+        cwd=folder,
     )
     shown = done.stdout.split("\0\n")
     assert "Traceback" not in done.stderr, done.stderr
@@ -75,11 +82,11 @@ SESSIONS = SESSION.findall(README.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=[str(i) for i in range(len(SESSIONS))])
-def test_sessions(session, backend):
+def test_sessions(session, backend, tmp_path):
     own = backend_of(session)
     if own not in (None, backend):
         pytest.skip(f"a session on {own}")
-    assert replay(session, backend) == session
+    assert replay(session, backend, tmp_path) == session
 
 
 def test_commands(backend):
@@ -93,7 +100,10 @@ def test_commands(backend):
 
 def main():
     text = README.read_text("utf-8")
-    text = SESSION.sub(lambda m: f"```python\n{replay(m[1], backend_of(m[1]) or 'jax')}```", text)
+    with tempfile.TemporaryDirectory() as folder:
+        text = SESSION.sub(
+            lambda m: f"```python\n{replay(m[1], backend_of(m[1]) or 'jax', folder)}```", text
+        )
     os.environ["KERAS_BACKEND"] = "jax"
     text = COMMAND.sub(lambda m: f"```\n$ {m[1]}\n{run_command(m[1])}```", text)
     README.write_text(text, "utf-8")
