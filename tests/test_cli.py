@@ -107,7 +107,7 @@ def test_presets(run, checkpoint, tmp_path, monkeypatch):
     (tmp_path / "bare" / "config.json").write_text("{}")
     monkeypatch.setattr(presets, "DIRECTORIES", [tmp_path])
     assert run("presets")[1] == (
-        "bare\t0.0 MB\t\t\t\nsome_preset\t0.0 MB\t1,234\t34.6%\tfor a test\n"
+        "bare\t0.0 MB\t\t\t\nsome_preset\t0.0 MB\t1,234\taccuracy 34.6%\tfor a test\n"
     )
     listed = json.loads(run("presets", "--json")[1])
     assert listed["some_preset"]["description"] == "for a test"
@@ -142,7 +142,7 @@ def test_inspect(run, checkpoint):
         (("fill-mask", TEXT, "-m", "CHECKPOINT", "-k", "0"), 2, "0 is not in the range x>=1"),
         (("fill-mask", TEXT, "--backend", "mxnet"), 2, "'mxnet' is not one of"),
         (("fil-mask", TEXT), 2, "fil-mask"),
-        (("run", "--task", "sing"), 2, "unknown task 'sing'; tasks: fill-mask"),
+        (("run", "--task", "sing"), 2, "unknown task 'sing'. Tasks: fill-mask"),
         (("run",), 2, "Missing option '--task'"),
         (("inspect", "nowhere"), 1, "neither a directory nor a preset"),
         (("tokenize", "x", "-m", "nowhere"), 1, "neither a directory nor a preset"),

@@ -267,5 +267,5 @@ def test_bad_calls(pipes, task, call, error, message):
 
 
 def test_no_preset_for_a_task():
-    with pytest.raises(ValueError, match="has no preset in the box; pass model="):
+    with pytest.raises(ValueError, match="has no preset in the box; give a model"):
         pipeline("question-answering")

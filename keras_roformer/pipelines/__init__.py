@@ -86,7 +86,7 @@ def pipeline(
     model = cls.default_model if model is None else model
     if model is None:
         raise ValueError(
-            f"{cls.task} has no preset in the box; pass model=, a directory or a hub id of a "
+            f"{cls.task} has no preset in the box; give a model: a directory or hub id of a "
             f"{cls.model_class}"
         )
     hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
@@ -121,5 +121,5 @@ def canonical_task(task):
         return name
     known = [*TASKS, *ALIASES]
     near = difflib.get_close_matches(str(task), known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise ValueError(f"unknown task {task!r}{hint} Tasks: {', '.join(known)}")

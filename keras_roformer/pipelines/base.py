@@ -301,9 +301,11 @@ def progress_bar(title, total=None, shown=None):
     Args:
         title: what is done.
         total: how many items there are, if known.
-        shown: True shows a bar at once, False never; None does in a terminal, after two seconds.
+        shown: True shows a bar on standard error, False never; None does after two seconds, if that
+            is a terminal. A text stream takes standard error's place for None.
     """
-    if shown is False or (shown is None and not sys.stderr.isatty()):
+    stream = shown if hasattr(shown, "write") else sys.stderr
+    if shown is False or (shown is not True and not stream.isatty()):
         yield lambda: None
         return
     from rich.console import Console
@@ -316,9 +318,9 @@ def progress_bar(title, total=None, shown=None):
     )
 
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=shown is None)
+    bar = Progress(*columns, console=Console(file=stream), transient=shown is not True)
     task = bar.add_task(title, total=total)
-    start = time.monotonic() + (_SECONDS_WITHOUT_BAR if shown is None else 0)
+    start = time.monotonic() + (0 if shown is True else _SECONDS_WITHOUT_BAR)
 
     def advance():
         bar.advance(task)

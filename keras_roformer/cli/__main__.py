@@ -1,0 +1,5 @@
+"""`python -m keras_roformer.cli`."""
+
+from keras_roformer.cli import main
+
+main()

@@ -1,0 +1,308 @@
+"""Fine-tuning by Keras `fit`: a classifier or a tagger over a pretrained encoder."""
+
+import json
+import pathlib
+
+import numpy as np
+
+from keras_roformer import presets
+from keras_roformer.backend import choose_backend
+from keras_roformer.cli.common import read_records
+
+# Task → (task of the network, documented class, default columns).
+TASKS = {
+    "text-classification": (
+        "sequence_classification",
+        "RoFormerForSequenceClassification",
+        ("text", "label"),
+    ),
+    "token-classification": (
+        "token_classification",
+        "RoFormerForTokenClassification",
+        ("tokens", "tags"),
+    ),
+}
+
+
+def fine_tune(
+    data,
+    output,
+    task="text-classification",
+    model="roformer_tiny_zh",
+    evaluation=None,
+    text_column=None,
+    label_column=None,
+    epochs=3,
+    batch_size=32,
+    learning_rate=3e-4,
+    max_length=256,
+    seed=0,
+    backend=None,
+    report=print,
+    progress=None,
+):
+    """Fine-tune a checkpoint and save the best epoch's weights as a preset directory.
+
+    Args:
+        data, evaluation: files, see `read_examples`; without `evaluation`, a tenth is held out.
+        output: directory, made if absent.
+        task: a name in `TASKS`.
+        model: preset, directory or hub id whose encoder is tuned.
+        epochs, batch_size: of the training.
+        learning_rate: at its highest, after a tenth of the steps; it falls to 0 along a cosine.
+        max_length: tokens; longer texts are cut.
+        seed: of the new head, the held-out tenth and the order of the examples.
+        report: called with a dict of scores after each epoch.
+        progress: stream for a progress bar, or None for none.
+
+    Returns:
+        dict of what was trained and the scores of the saved weights.
+
+    Raises:
+        ValueError: data without the columns, or with fewer than two labels.
+    """
+    choose_backend(backend)
+    import keras
+
+    from keras_roformer.config import RoFormerConfig
+    from keras_roformer.pipelines.base import progress_bar
+    from keras_roformer.tasks import RoFormerNetwork
+    from keras_roformer.tokenizers import AutoTokenizer
+    from keras_roformer.weights import checkpoint, transfer
+
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    network_task, class_name, (text_default, label_default) = TASKS[task]
+    columns = (text_column or text_default, label_column or label_default)
+    examples = read_examples(data, task, *columns)
+    if evaluation is not None:
+        held_out = read_examples(evaluation, task, *columns)
+    else:
+        order = rng.permutation(len(examples))
+        count = max(1, len(examples) // 10)
+        held_out = [examples[i] for i in order[:count]]
+        examples = [examples[i] for i in order[count:]]
+    labels = _labels(examples, data)
+    unknown = set(_labels(held_out, data, least=1)) - set(labels)
+    if unknown:
+        raise ValueError(f"the held-out examples have labels that training has not: {unknown}")
+
+    directory = presets.resolve(model)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    config = RoFormerConfig.from_pretrained(
+        directory,
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+        architectures=[class_name],
+    )
+    network = RoFormerNetwork(config, task=network_task)
+    transfer.load(network, checkpoint.read(directory), source=str(model))
+    classifier = _trainable(network)
+
+    encode = _encode_texts if task == "text-classification" else _encode_words
+    train_set, test_set = (
+        _batches(encode(tokenizer, some, config.label2id, max_length), batch_size, shuffle)
+        for some, shuffle in ((examples, rng), (held_out, None))
+    )
+    steps = epochs * len(train_set)
+    warmup = max(1, steps // 10)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warmup), warmup_target=learning_rate, warmup_steps=warmup
+    )
+    classifier.compile(
+        optimizer=keras.optimizers.AdamW(rate, weight_decay=0.01, clipnorm=1.0),
+        loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="mean_with_sample_weight"
+        ),
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=False,
+    )
+    main_score = "accuracy" if task == "text-classification" else "f1"
+    best, best_weights = None, None
+    with progress_bar("training", steps, progress or False) as advance:
+        done = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance())
+        for epoch in range(epochs):
+            history = classifier.fit(train_set, epochs=1, verbose=0, callbacks=[done]).history
+            scores = _scores(classifier, test_set, task, labels)
+            report({"epoch": epoch + 1, "loss": history["loss"][0], **scores})
+            if best is None or scores[main_score] > best[main_score]:
+                best, best_weights = scores, transfer.read(network)
+
+    output = pathlib.Path(output)
+    config.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+    checkpoint.write(output, best_weights)
+    result = {
+        "task": task,
+        "labels": len(labels),
+        "training examples": len(examples),
+        "held-out examples": len(held_out),
+        "parameters": int(sum(array.size for array in best_weights.values())),
+        **best,
+    }
+    metadata = {
+        "name": output.name,
+        "task": network_task,
+        "description": f"{model} fine-tuned for {task} on {pathlib.Path(data).name}",
+        "parameters": result["parameters"],
+        "training": dict(
+            examples=len(examples),
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            max_length=max_length,
+            seed=seed,
+        ),
+        "scores": {"heldout": best},
+    }
+    text = json.dumps(metadata, ensure_ascii=False, indent=2)
+    (output / "metadata.json").write_text(text + "\n", "utf-8")
+    return result
+
+
+def read_examples(path, task, text_column, label_column):
+    """`(text, label)` or `(words, tags)` of the rows of a .csv, .tsv or .jsonl file."""
+    examples = []
+    for number, record in enumerate(read_records(path), start=1):
+        for column in (text_column, label_column):
+            if not isinstance(record, dict) or record.get(column) in (None, ""):
+                raise ValueError(
+                    f"{path}: row {number} has no {column!r}; {task} needs the columns "
+                    f"{text_column!r} and {label_column!r} (see --text and --label)"
+                )
+        text, label = record[text_column], record[label_column]
+        if task == "token-classification":
+            text, label = (x.split() if isinstance(x, str) else x for x in (text, label))
+            if len(text) != len(label):
+                raise ValueError(f"{path}: row {number} has {len(text)} words, {len(label)} tags")
+        examples.append((text, label if isinstance(label, list) else str(label)))
+    if len(examples) < 2:
+        raise ValueError(f"{path} has {len(examples)} examples; training needs at least two")
+    return examples
+
+
+def _labels(examples, path, least=2):
+    """The labels that occur, in order; "O" first, as a tagger's config has it."""
+    found = {x for _, label in examples for x in (label if isinstance(label, list) else [label])}
+    if len(found) < least:
+        raise ValueError(f"{path} has the label(s) {sorted(found)} only; training needs two")
+    return sorted(found, key=lambda label: (label != "O", label))
+
+
+def _trainable(network):
+    """A Keras model of ids and mask → logits."""
+    import keras
+
+    inputs = {
+        name: keras.Input((None,), dtype="int32", name=name)
+        for name in ("input_ids", "attention_mask")
+    }
+    return keras.Model(inputs, network(**inputs)["logits"])
+
+
+def _encode_texts(tokenizer, examples, index_of, max_length):
+    """`(ids, label, weight)` of texts."""
+    texts = [text for text, _ in examples]
+    rows = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    return [(ids, index_of[label], 1.0) for ids, (_, label) in zip(rows, examples, strict=True)]
+
+
+def _encode_words(tokenizer, examples, index_of, max_length):
+    """`(ids, labels, weights)` of words: the first piece of each word has its tag."""
+    encoded = []
+    before = tokenizer.get_special_tokens_mask([0]).index(0)
+    room = max_length - tokenizer.num_special_tokens_to_add()
+    for words, tags in examples:
+        ids, labels, weights = [], [], []
+        for pieces, tag in zip(
+            tokenizer(words, add_special_tokens=False)["input_ids"], tags, strict=True
+        ):
+            ids += pieces
+            labels += [index_of[tag]] * len(pieces)
+            weights += [1.0] * bool(pieces) + [0.0] * (len(pieces) - 1)
+        ids = tokenizer.build_inputs_with_special_tokens(ids[:room])
+        after = len(ids) - before - len(labels[:room])
+        labels, weights = (
+            [0] * before + values[:room] + [0] * after for values in (labels, weights)
+        )
+        encoded.append((ids, labels, weights))
+    return encoded
+
+
+def _batches(encoded, batch_size, rng):
+    """A `PyDataset` of padded batches; shuffled before each epoch with `rng`."""
+    import keras
+
+    from keras_roformer.pipelines.runtime import padded_size, rows_and_masks
+
+    class Batches(keras.utils.PyDataset):
+        def __init__(self):
+            super().__init__()
+            self.order = np.arange(len(encoded))
+            self.on_epoch_end()
+
+        def __len__(self):
+            return -(-len(encoded) // batch_size)
+
+        def __getitem__(self, index):
+            chosen = self.order[index * batch_size : (index + 1) * batch_size]
+            rows = [encoded[i] for i in chosen]
+            lengths = [len(ids) for ids, _, _ in rows]
+            width = padded_size(max(lengths))  # few widths, as JAX compiles each
+            x = {
+                "input_ids": _padded([ids for ids, _, _ in rows], width, "int32"),
+                "attention_mask": rows_and_masks(lengths, width),
+            }
+            labels, weights = [row[1] for row in rows], [row[2] for row in rows]
+            if isinstance(labels[0], int):
+                return x, np.array(labels, "int32"), np.array(weights, "float32")
+            return x, _padded(labels, width, "int32"), _padded(weights, width, "float32")
+
+        def on_epoch_end(self):
+            if rng is not None:
+                self.order = rng.permutation(len(encoded))
+
+    return Batches()
+
+
+def _padded(lists, width, dtype):
+    array = np.zeros((len(lists), width), dtype)
+    for row, values in zip(array, lists, strict=True):
+        row[: len(values)] = values
+    return array
+
+
+def _scores(classifier, batches, task, labels):
+    """Loss and accuracy on held-out examples, and for a tagger the F1 of its entities."""
+    loss, accuracy = classifier.evaluate(batches, verbose=0)
+    scores = {"held-out loss": float(loss), "accuracy": float(accuracy)}
+    if task == "text-classification":
+        return scores
+    found, gold = set(), set()
+    for number in range(len(batches)):
+        x, tags, weights = batches[number]
+        predicted = np.argmax(classifier.predict_on_batch(x), axis=-1)
+        for row in range(len(tags)):
+            kept = weights[row] > 0
+            for spans, values in ((found, predicted[row][kept]), (gold, tags[row][kept])):
+                names = [labels[value] for value in values]
+                spans.update((number, row, *span) for span in entities(names))
+    right = len(found & gold)
+    precision, recall = right / max(1, len(found)), right / max(1, len(gold))
+    f1 = 2 * precision * recall / max(precision + recall, 1e-12)
+    return {**scores, "precision": precision, "recall": recall, "f1": f1}
+
+
+def entities(tags):
+    """`(type, first, last)` of the entities in a row of BIO tags; "I-X" after another tag, or a
+    tag without B and I, begins one, too."""
+    spans = []
+    for i, tag in enumerate(tags):
+        if tag == "O":
+            continue
+        kind = tag[2:] if tag.startswith(("B-", "I-")) else tag
+        if spans and spans[-1][2] == i - 1 and spans[-1][0] == kind and not tag.startswith("B-"):
+            spans[-1] = (kind, spans[-1][1], i)
+        else:
+            spans.append((kind, i, i))
+    return spans
