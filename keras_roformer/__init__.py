@@ -6,7 +6,9 @@ when nothing has decided it yet: `RoFormer*` runs on torch, `TFRoFormer*` on Ten
 """
 
 import importlib
+import importlib.util
 
+from keras_roformer import hub_hook
 from keras_roformer.version import __version__
 
 _TASKS = (
@@ -33,6 +35,18 @@ _PLAIN = {
         f"{family}AutoModel{task}" for family in ("", "TF", "Flax") for task in ("", *_TASKS[1:-1])
     ],
 }
+# KerasHub's models, on whichever backend runs; their package has the preprocessors too.
+_HUB = (
+    "RoFormerBackbone",
+    "RoFormerCausalLM",
+    "RoFormerHubTokenizer",
+    "RoFormerMaskedLM",
+    "RoFormerMultipleChoice",
+    "RoFormerQuestionAnswering",
+    "RoFormerTextClassifier",
+    "RoFormerTextEmbedder",
+    "RoFormerTokenClassifier",
+)
 # Family → (module, Keras backend, names).
 _FAMILIES = {
     "torch": ("facades.torch", "torch", [f"RoFormer{task}" for task in _TASKS]),
@@ -47,7 +61,9 @@ _FAMILIES = {
 _MODULE_OF = {name: module for module, names in _PLAIN.items() for name in names}
 _FAMILY_OF = {name: family for family, (_, _, names) in _FAMILIES.items() for name in names}
 
-__all__ = ["__version__", *sorted([*_MODULE_OF, *_FAMILY_OF])]
+__all__ = ["__version__", *sorted([*_MODULE_OF, *_FAMILY_OF, *_HUB])]
+
+hub_hook.install()
 
 
 def __getattr__(name):
@@ -58,6 +74,16 @@ def __getattr__(name):
         use_backend(backend, wanted_by=name)
     elif name in _MODULE_OF:
         module = _MODULE_OF[name]
+    elif name in _HUB:
+        module = "models"
+        from keras_roformer.backend import choose_backend
+
+        choose_backend()
+        if importlib.util.find_spec("keras_hub") is None:
+            raise ImportError(
+                f"{name} needs keras-hub, which is not installed; "
+                "install it with: pip install 'keras-roformer[hub]'"
+            )
     else:
         raise AttributeError(f"module 'keras_roformer' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"keras_roformer.{module}"), name)

@@ -1,5 +1,48 @@
 """RoFormer as KerasHub models, on every backend. Needs the extra `keras-roformer[hub]`."""
 
-from keras_roformer.models.backbone import RoFormerBackbone
+from keras_hub.src.utils.preset_utils import register_presets
 
-__all__ = ["RoFormerBackbone"]
+from keras_roformer.models.backbone import RoFormerBackbone
+from keras_roformer.models.loader import install
+from keras_roformer.models.preprocessors import (
+    RoFormerCausalLMPreprocessor,
+    RoFormerMaskedLMPreprocessor,
+    RoFormerMultipleChoicePreprocessor,
+    RoFormerQuestionAnsweringPreprocessor,
+    RoFormerTextClassifierPreprocessor,
+    RoFormerTextEmbedderPreprocessor,
+    RoFormerTokenClassifierPreprocessor,
+)
+from keras_roformer.models.preset_names import registered
+from keras_roformer.models.tasks import (
+    RoFormerCausalLM,
+    RoFormerMaskedLM,
+    RoFormerMultipleChoice,
+    RoFormerQuestionAnswering,
+    RoFormerTextClassifier,
+    RoFormerTextEmbedder,
+    RoFormerTokenClassifier,
+)
+from keras_roformer.models.tokenizer import RoFormerHubTokenizer
+
+__all__ = [
+    "RoFormerBackbone",
+    "RoFormerCausalLM",
+    "RoFormerCausalLMPreprocessor",
+    "RoFormerHubTokenizer",
+    "RoFormerMaskedLM",
+    "RoFormerMaskedLMPreprocessor",
+    "RoFormerMultipleChoice",
+    "RoFormerMultipleChoicePreprocessor",
+    "RoFormerQuestionAnswering",
+    "RoFormerQuestionAnsweringPreprocessor",
+    "RoFormerTextClassifier",
+    "RoFormerTextClassifierPreprocessor",
+    "RoFormerTextEmbedder",
+    "RoFormerTextEmbedderPreprocessor",
+    "RoFormerTokenClassifier",
+    "RoFormerTokenClassifierPreprocessor",
+]
+
+install()
+register_presets(registered(), RoFormerBackbone)

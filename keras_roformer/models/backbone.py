@@ -1,9 +1,15 @@
 """`RoFormerBackbone`: the layer `RoFormer` as a KerasHub backbone."""
 
+import pathlib
+from types import SimpleNamespace
+
 import keras
 from keras_hub.models import Backbone
 
 from keras_roformer.config import RoFormerConfig
+from keras_roformer.layers.policies import parts_config, read_parts_config, restore_quantizers
+from keras_roformer.models.export import write_transformers
+from keras_roformer.models.preset_names import FromPreset
 from keras_roformer.tasks import build_backbone
 
 # Argument of the backbone, named as KerasHub's encoders name theirs → field of `RoFormerConfig`.
@@ -28,7 +34,7 @@ CONFIG_FIELDS = {
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
-class RoFormerBackbone(Backbone):
+class RoFormerBackbone(FromPreset, Backbone):
     """RoFormer without a head: a functional model with named inputs and outputs.
 
     Inputs, each (B, L) int32: `token_ids`; `segment_ids`, 0 for the first text and 1 for the second
@@ -136,9 +142,37 @@ class RoFormerBackbone(Backbone):
         own = {field: getattr(self, name) for name, field in CONFIG_FIELDS.items()}
         return RoFormerConfig(**own, **fields)
 
+    @classmethod
+    def arguments_of(cls, config):
+        """Arguments of the constructor that a `RoFormerConfig` tells."""
+        return {name: getattr(config, field) for name, field in CONFIG_FIELDS.items()}
+
+    def network(self):
+        """This model as the table of weight names sees it, see `keras_roformer.weights.names`."""
+        config = self.roformer_config(architectures=["RoFormerModel"])
+        return SimpleNamespace(config=config, task="model", roformer=self.roformer, head=None)
+
+    def export_to_transformers(self, path):
+        """Write a directory that transformers' RoFormerModel loads.
+
+        Args:
+            path: the directory, made if it is not there, for config.json and model.safetensors.
+        """
+        write_transformers(pathlib.Path(path), self.network())
+
     def get_config(self):
-        arguments = {name: getattr(self, name) for name in CONFIG_FIELDS}
-        return {**super().get_config(), **arguments, "add_pooler": self.add_pooler}
+        # Not from `super()`, which takes the names off the policies of quantised layers.
+        config = {"name": self.name, "trainable": self.trainable}
+        config |= {name: getattr(self, name) for name in CONFIG_FIELDS}
+        config |= {"add_pooler": self.add_pooler}
+        return config | parts_config(self.roformer)
+
+    @classmethod
+    def from_config(cls, config):
+        config, quantizers = read_parts_config(config)
+        backbone = super().from_config(config)
+        restore_quantizers(backbone.roformer, quantizers)
+        return backbone
 
     @staticmethod
     def get_layout_map(

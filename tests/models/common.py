@@ -35,3 +35,12 @@ def random_inputs(backbone, batch=3, length=7, seed=0):
         "segment_ids": random.integers(0, 2, (batch, length)).astype("int32") * mask,
         "padding_mask": mask,
     }
+
+
+TEXTS = ["今天天气很好。", "我们去公园玩。", "味道不错，下次再来。", "太差了！"]
+_WORDS = "今天 天气 我们 公园 味道 不错 下次 再来"
+VOCABULARY = [
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    *_WORDS.split(),
+    *"今天气很好。我们去公园玩味道不错，下次再来太差了！",
+]

@@ -1,0 +1,156 @@
+"""What all tasks share: loaders in `fit`, presets by any name, exports."""
+
+import pathlib
+from types import SimpleNamespace
+
+import keras
+
+from keras_roformer.layers.policies import (
+    is_mixed,
+    joined_policies,
+    parts_config,
+    restore_quantizers,
+)
+from keras_roformer.models import data
+from keras_roformer.models.backbone import RoFormerBackbone
+from keras_roformer.models.export import write_transformers
+from keras_roformer.models.preset_names import FromPreset
+from keras_roformer.saving import AtomicSaves
+
+
+class RoFormerTask(AtomicSaves, FromPreset):
+    """Mixin of the tasks, before KerasHub's class for a task in their bases.
+
+    It is no `Task` itself: Keras cannot make functional models of classes whose bases meet again.
+
+    A task takes strings as long as it has a preprocessor, and arrays without one; both from lists,
+    NumPy arrays, tf.data, grain, and also from loaders: `keras.utils.PyDataset`, torch's
+    `DataLoader`, generators.
+    """
+
+    backbone_cls = RoFormerBackbone
+    # Which rows of the table of weight names the head has, and transformers' class for it.
+    task = None
+    transformers_class = None
+    # The constructor's arguments beside backbone and preprocessor.
+    argument_names = ()
+    # Arguments that the task needs its backbone to be made with.
+    backbone_arguments = {}
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        sample_weight=None,
+        validation_data=None,
+        **kwargs,
+    ):
+        """Train; as `keras.Model.fit`, and on strings."""
+        if self.preprocessor is None:
+            return keras.Model.fit(
+                self,
+                x,
+                y,
+                batch_size=batch_size,
+                sample_weight=sample_weight,
+                validation_data=validation_data,
+                **kwargs,
+            )
+        if data.is_loader(x) or data.is_loader(validation_data):
+            x = self._batches((x, y, sample_weight), batch_size)
+            if validation_data is not None:
+                if isinstance(validation_data, tuple):
+                    validation_data = keras.utils.unpack_x_y_sample_weight(validation_data)
+                else:
+                    validation_data = (validation_data, None, None)
+                validation_data = self._batches(validation_data, batch_size)
+            return keras.Model.fit(self, x, validation_data=validation_data, **kwargs)
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            sample_weight=sample_weight,
+            validation_data=validation_data,
+            **kwargs,
+        )
+
+    def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs):
+        """Loss and metrics; as `keras.Model.evaluate`, and on strings."""
+        if self.preprocessor is None or kwargs.get("_use_cached_eval_dataset"):
+            return keras.Model.evaluate(
+                self, x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
+            )
+        if data.is_loader(x):
+            x = data.preprocess_loader(x, self.preprocessor.arrays)
+            return keras.Model.evaluate(self, x, **kwargs)
+        return super().evaluate(x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs)
+
+    def predict(self, x=None, batch_size=None, **kwargs):
+        """Outputs as NumPy; as `keras.Model.predict`, and on strings."""
+        if self.preprocessor is None:
+            return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
+        if data.is_loader(x):
+            x = data.preprocess_loader(x, self.preprocessor.arrays)
+            return keras.Model.predict(self, x, **kwargs)
+        return super().predict(x, batch_size=batch_size, **kwargs)
+
+    def _batches(self, source, batch_size):
+        """Preprocessed batches of a loader, of a `tf.data.Dataset` or of arrays."""
+        x = source[0]
+        if not data.is_loader(x):
+            if hasattr(x, "element_spec"):  # tf.data
+                return x.map(self.preprocess_samples)
+            x = data.ArrayBatches(*source, batch_size)
+        return data.preprocess_loader(x, self.preprocessor.arrays)
+
+    @classmethod
+    def arguments_of(cls, config):
+        """Arguments of the constructor that a checkpoint's `RoFormerConfig` tells."""
+        return {}
+
+    def network(self):
+        """This model as the table of weight names sees it, see `keras_roformer.weights.names`."""
+        return SimpleNamespace(
+            config=self.roformer_config(),
+            task=self.task,
+            roformer=self.backbone.roformer,
+            head=self.head,
+        )
+
+    def roformer_config(self):
+        """The `RoFormerConfig` of this model."""
+        return self.backbone.roformer_config(architectures=[self.transformers_class])
+
+    def get_config(self):
+        config = super().get_config()
+        own = {name: getattr(self, name) for name in self.argument_names}
+        head = {"head_parts": parts_config(self.head)["parts"]} if is_mixed(self.head) else {}
+        return {**config, **own, **head}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        head = config.pop("head_parts", None)
+        if isinstance(config["backbone"], dict):
+            config["backbone"] = keras.layers.deserialize(config["backbone"])
+        if head is None:
+            return super().from_config(config)
+        # The head takes its policies from the backbone, whose layers have theirs already.
+        backbone = config["backbone"]
+        backbone.dtype_policy = joined_policies(backbone.dtype_policy, head["dtype"])
+        task = super().from_config(config)
+        restore_quantizers(task.head, head["quantizers"])
+        return task
+
+    def export_to_transformers(self, path):
+        """Write a directory that transformers' class for this task loads.
+
+        Args:
+            path: the directory, made if it is not there: config.json, model.safetensors and, with a
+                preprocessor, the tokenizer's files.
+        """
+        path = pathlib.Path(path)
+        write_transformers(path, self.network())
+        if self.preprocessor is not None:
+            self.preprocessor.tokenizer.export_to_transformers(path)

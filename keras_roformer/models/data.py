@@ -1,0 +1,173 @@
+"""What users feed to tasks and preprocessors: strings in any container, pairs, and loaders."""
+
+import copy
+import functools
+import sys
+import types
+
+import keras
+import numpy as np
+
+
+def in_tf_graph():
+    """Whether this runs while TensorFlow traces a function, as inside `tf.data.Dataset.map`."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and hasattr(tf, "executing_eagerly") and not tf.executing_eagerly()
+
+
+def is_text(x):
+    """Whether `x` is a string, or a container or tensor of strings."""
+    if isinstance(x, (str, bytes)):
+        return True
+    if isinstance(x, np.ndarray) and x.dtype.kind == "O":
+        return x.size > 0 and isinstance(x.flat[0], (str, bytes))
+    if hasattr(x, "dtype"):
+        return getattr(x.dtype, "kind", None) in ("U", "S") or "string" in str(x.dtype)
+    return isinstance(x, (list, tuple)) and len(x) > 0 and is_text(x[0])
+
+
+def texts_of(x):
+    """The strings in `x`.
+
+    Args:
+        x: a string or bytes, or a list, tuple, NumPy array or TensorFlow tensor of these.
+
+    Returns:
+        `(list of str, whether x held several)`.
+
+    Raises:
+        TypeError: something in there is no string.
+    """
+    if isinstance(x, (str, bytes)):
+        return [_string(x)], False
+    if hasattr(x, "numpy"):
+        x = x.numpy()
+    if isinstance(x, (str, bytes)):  # a TensorFlow scalar
+        return [_string(x)], False
+    if isinstance(x, np.ndarray):
+        if x.ndim == 0:
+            return [_string(x.item())], False
+        x = x.tolist()
+    if not isinstance(x, (list, tuple)):
+        raise TypeError(f"expected a string or several, got {type(x).__name__}: {x!r:.100}")
+    return [_string(text) for text in x], True
+
+
+def _string(text):
+    if isinstance(text, bytes):
+        return text.decode("utf-8")
+    if not isinstance(text, str):
+        raise TypeError(f"expected a string, got {type(text).__name__}: {text!r:.100}")
+    return str(text)
+
+
+def output(arrays):
+    """NumPy arrays as tensors of the backend; inside a grain pipeline as they are."""
+    from keras.src.utils.backend_utils import in_grain_data_pipeline
+
+    if in_grain_data_pipeline():
+        return arrays
+    return keras.tree.map_structure(
+        lambda x: keras.ops.convert_to_tensor(x, dtype=str(x.dtype)), arrays
+    )
+
+
+# Loaders: sources of ready batches, which KerasHub's own `fit` refuses.
+
+
+def is_loader(x):
+    """Whether `x` is a `PyDataset`, a torch `DataLoader` or a generator."""
+    return isinstance(x, (keras.utils.PyDataset, types.GeneratorType)) or is_torch_loader(x)
+
+
+def is_torch_loader(x):
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.utils.data.DataLoader)
+
+
+def preprocess_loader(loader, preprocess):
+    """The same loader with `preprocess(x, y, sample_weight)`, which gives NumPy, in every batch."""
+    if isinstance(loader, keras.utils.PyDataset):
+        return _PreprocessedDataset(loader, preprocess)
+    if is_torch_loader(loader):
+        loader = copy.copy(loader)
+        loader.collate_fn = functools.partial(_collate, loader.collate_fn, preprocess)
+        return loader
+    return (_preprocess_batch(batch, preprocess) for batch in loader)
+
+
+class _PreprocessedDataset(keras.utils.PyDataset):
+    def __init__(self, dataset, preprocess):
+        super().__init__(
+            workers=dataset.workers,
+            use_multiprocessing=dataset.use_multiprocessing,
+            max_queue_size=dataset.max_queue_size,
+        )
+        self._dataset = dataset
+        self._preprocess = preprocess
+
+    @property
+    def num_batches(self):
+        return self._dataset.num_batches
+
+    def __len__(self):
+        return len(self._dataset)
+
+    def __getitem__(self, index):
+        return _preprocess_batch(self._dataset[index], self._preprocess)
+
+    def on_epoch_begin(self):
+        self._dataset.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._dataset.on_epoch_end()
+
+
+class ArrayBatches(keras.utils.PyDataset):
+    """Batches of arrays and lists, to stand beside a loader in one call of `fit`."""
+
+    def __init__(self, x, y, sample_weight, batch_size):
+        super().__init__()
+        self._parts = (x, y, sample_weight)
+        self._batch_size = batch_size or 32
+        first = x
+        while isinstance(first, (tuple, dict)):
+            first = next(iter(first.values() if isinstance(first, dict) else first))
+        self._length = len(first)
+
+    def __len__(self):
+        return -(-self._length // self._batch_size)
+
+    def __getitem__(self, index):
+        rows = slice(index * self._batch_size, (index + 1) * self._batch_size)
+        return keras.utils.pack_x_y_sample_weight(*(_slice(part, rows) for part in self._parts))
+
+
+def _slice(part, rows):
+    if isinstance(part, tuple):
+        return tuple(_slice(item, rows) for item in part)
+    if isinstance(part, dict):
+        return {name: _slice(item, rows) for name, item in part.items()}
+    return None if part is None else part[rows]
+
+
+def _collate(collate, preprocess, samples):
+    import torch
+
+    batch = _preprocess_batch(collate(samples), preprocess)
+    return keras.tree.map_structure(torch.as_tensor, batch)
+
+
+def _preprocess_batch(batch, preprocess):
+    if isinstance(batch, list):  # of torch's collation: a batch of strings, or (x, y, …)
+        plain = bool(batch) and isinstance(batch[0], (str, bytes))
+        batch = (batch,) if plain else tuple(batch)
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    return preprocess(_batch_of_texts(x), y, sample_weight)
+
+
+def _batch_of_texts(x):
+    """A batch's texts as lists: torch's collation makes tuples, which elsewhere mean pairs."""
+    if isinstance(x, (list, tuple)) and len(x) and not isinstance(x[0], (str, bytes)):
+        return tuple(list(part) if isinstance(part, (list, tuple)) else part for part in x)
+    return list(x) if isinstance(x, tuple) else x

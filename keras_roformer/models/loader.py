@@ -1,0 +1,100 @@
+"""Checkpoint directories in transformers' format → KerasHub's `from_preset`."""
+
+import logging
+
+from keras_hub.src.utils.preset_utils import PresetLoader
+from keras_hub.src.utils.transformers import preset_loader
+
+from keras_roformer.config import RoFormerConfig
+from keras_roformer.models.backbone import RoFormerBackbone
+from keras_roformer.models.preset_names import directory_of
+from keras_roformer.tokenizers import AutoTokenizer
+from keras_roformer.weights import checkpoint, names, transfer
+
+logger = logging.getLogger("keras_roformer")
+
+
+class RoFormerPresetLoader(PresetLoader):
+    """KerasHub's loader of checkpoints in transformers' format, for RoFormer's.
+
+    Reads every format of weights, and the heads.
+    """
+
+    def check_backbone_class(self):
+        return RoFormerBackbone
+
+    def load_backbone(self, cls, load_weights, **kwargs):
+        tensors = self._tensors() if load_weights else {}
+        backbone = self._backbone(cls, tensors, kwargs)
+        if load_weights:
+            transfer.load(backbone.network(), tensors, source=self.preset)
+        return backbone
+
+    def load_tokenizer(self, cls, config_file=None, **kwargs):
+        tokenizer = AutoTokenizer.from_pretrained(directory_of(self.preset), use_fast=False)
+        return cls(tokenizer=tokenizer, **kwargs)
+
+    def load_task(self, cls, load_weights, load_task_weights, **kwargs):
+        own = cls.arguments_of(self._config())
+        kwargs = {**own, **kwargs}
+        tensors = self._tensors() if load_weights else {}
+        if made_here := "backbone" not in kwargs:
+            backbone_kwargs, kwargs = self.get_backbone_kwargs(**kwargs)
+            backbone_kwargs |= cls.backbone_arguments
+            kwargs["backbone"] = self._backbone(cls.backbone_cls, tensors, backbone_kwargs)
+        if "preprocessor" not in kwargs:
+            kwargs["preprocessor"] = self.load_preprocessor(cls.preprocessor_cls)
+        task = cls(**kwargs)
+        if not load_weights:
+            return task
+        network = task.network()
+        if not load_task_weights:
+            network.head, network.task = None, "model"
+        if not made_here:
+            network.roformer = None
+            tensors = names.with_prefix(tensors)
+            tensors = {n: a for n, a in tensors.items() if not n.startswith("roformer.")}
+        report = transfer.load(network, tensors, source=self.preset)
+        if report.missing_keys:
+            logger.warning(
+                "%s: %s are not in %s and keep their initial values; train the model before use",
+                cls.__name__,
+                ", ".join(report.missing_keys),
+                self.preset,
+            )
+        return task
+
+    def _config(self):
+        return RoFormerConfig.from_dict(self.config)
+
+    def _tensors(self):
+        return checkpoint.read(directory_of(self.preset))
+
+    def _backbone(self, cls, tensors, kwargs):
+        config = self._config()
+        if config.pruned_heads or config.add_cross_attention:
+            raise ValueError(
+                f"{self.preset} has pruned heads or cross-attention, which RoFormerBackbone has "
+                "not; load it with the documented classes, e.g. RoFormerModel.from_pretrained"
+            )
+        pooler = any(name.removeprefix("roformer.").startswith("pooler.") for name in tensors)
+        return cls(**{**cls.arguments_of(config), "add_pooler": pooler, **kwargs})
+
+
+def install():
+    """Give KerasHub's `from_preset` the loader above.
+
+    KerasHub has no registry of converters: it looks this one name up whenever a preset is in
+    transformers' format, and raises for model types that it does not know.
+    """
+    known = preset_loader.TransformersPresetLoader
+    if getattr(known, "roformer", False):
+        return
+
+    def loader(preset, config):
+        if config.get("model_type") == RoFormerConfig.model_type:
+            return RoFormerPresetLoader(preset, config)
+        return known(preset, config)
+
+    loader.roformer = True
+    preset_loader.TransformersPresetLoader = loader

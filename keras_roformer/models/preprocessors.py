@@ -1,0 +1,560 @@
+"""Strings and labels → the arrays that the tasks take.
+
+One way of working for all: a preprocessor makes NumPy arrays of a batch in Python. Called eagerly
+they become the backend's tensors, in a grain pipeline they stay as they are, and inside tf.data the
+same Python runs through `tf.numpy_function`; tensorflow-text is not needed.
+"""
+
+import random
+
+import keras
+import numpy as np
+from keras_hub.models import (
+    CausalLMPreprocessor,
+    MaskedLMPreprocessor,
+    Preprocessor,
+    TextClassifierPreprocessor,
+    TextEmbedderPreprocessor,
+)
+
+from keras_roformer.masking import choose_words, hide
+from keras_roformer.models.backbone import RoFormerBackbone
+from keras_roformer.models.data import in_tf_graph, is_text, output, texts_of
+from keras_roformer.models.preset_names import FromPreset
+from keras_roformer.models.tokenizer import RoFormerHubTokenizer
+
+IGNORED_LABEL = -100
+_LABELS, _WEIGHTS = "y", "sample_weight"
+
+
+class RoFormerPreprocessor(FromPreset, Preprocessor):
+    """Base of the preprocessors: tokenize, cut to length, pack, pad.
+
+    Args:
+        tokenizer: `RoFormerHubTokenizer`.
+        sequence_length: tokens in a row, special ones too; None for the longest row of each batch
+            (not inside tf.data).
+        truncate: what is cut off a pair that is too long: "round_robin" cuts the longer text until
+            both are equally long, "waterfall" the second text first.
+
+    Call arguments:
+        x: a string, or a list, array or tensor of strings; a tuple of two of these is a pair of
+            texts, also where Keras would take a tuple for inputs and labels.
+        y, sample_weight: labels and weights, by default given on as they are.
+
+    Returns:
+        x, `(x, y)` or `(x, y, sample_weight)`, as there are labels; x is a dict of the (L,) or
+        (B, L) `token_ids`, `segment_ids` and `padding_mask`.
+    """
+
+    backbone_cls = RoFormerBackbone
+    tokenizer_cls = RoFormerHubTokenizer
+    # How many texts make a row, at most.
+    most_texts = 2
+    # Whether `features` takes the labels.
+    reads_labels = False
+
+    def __init__(self, tokenizer, sequence_length=512, truncate="round_robin", **kwargs):
+        if truncate not in ("round_robin", "waterfall"):
+            raise ValueError(f'truncate must be "round_robin" or "waterfall", got {truncate!r}')
+        Preprocessor.__init__(self, **kwargs)
+        self.tokenizer = tokenizer
+        self.sequence_length = sequence_length
+        self.truncate = truncate
+        self.built = True
+
+    @property
+    def sequence_length(self):
+        """Tokens in a row."""
+        return self._sequence_length
+
+    @sequence_length.setter
+    def sequence_length(self, value):
+        least = 3
+        if value is not None and value < least:
+            raise ValueError(f"sequence_length must be at least {least} or None, got {value}")
+        self._sequence_length = value
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def __call__(self, x, *args, **kwargs):
+        # A tuple of two texts is a pair, not (x, y).
+        if type(x) is tuple and len(x) == 2 and all(map(is_text, x)) and not args:
+            kwargs.setdefault("y", None)
+        return super().__call__(x, *args, **kwargs)
+
+    def call(self, x, y=None, sample_weight=None):
+        """See the class."""
+        make = self._in_graph if in_tf_graph() else self._as_tensors
+        return self._run(make, x, y, sample_weight)
+
+    def arrays(self, x, y=None, sample_weight=None):
+        """What `call` gives, as NumPy arrays: for the worker processes of loaders."""
+        return self._run(self._as_arrays, x, y, sample_weight)
+
+    def _run(self, make, x, y, sample_weight):
+        if y is not None and is_text(y) and not isinstance(x, tuple):
+            x, y = (x, y), None  # the elements of a data set of pairs
+        texts = x if isinstance(x, tuple) else (x,)
+        if not 1 <= len(texts) <= self.most_texts:
+            raise ValueError(
+                f"{type(self).__name__} takes 1 to {self.most_texts} texts a row, got a tuple of "
+                f"{len(texts)}"
+            )
+        features = make(texts, y if self.reads_labels else None)
+        y = features.pop(_LABELS, y)
+        sample_weight = features.pop(_WEIGHTS, sample_weight)
+        return keras.utils.pack_x_y_sample_weight(*self._named(features, y, sample_weight))
+
+    # For the subclasses
+
+    def features(self, texts, labels):
+        """The arrays of a batch.
+
+        Args:
+            texts: a list with a tuple of one or two strings per row.
+            labels: the labels as an array with a first axis of rows, or None.
+
+        Returns:
+            dict of NumPy arrays: the model's inputs and, where the preprocessor makes them, `y` and
+            `sample_weight`.
+        """
+        return self.pack([[self.ids(text) for text in row] for row in texts])[0]
+
+    def shapes(self, labels):
+        """`{name: (dtype, shape of a row)}` of what `features` gives, for tf.data."""
+        length = (self.sequence_length,)
+        return {
+            "token_ids": ("int32", length),
+            "segment_ids": ("int32", length),
+            "padding_mask": ("bool", length),
+        }
+
+    def _named(self, features, y, sample_weight):
+        return features, y, sample_weight
+
+    # Parts that the subclasses share
+
+    def ids(self, text):
+        return self.tokenizer.tokenizer.core.ids(text)
+
+    def pack(self, rows, length=None, end=True):
+        """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, cut and padded.
+
+        Args:
+            rows: list of lists of one or two lists of ids.
+            length: by default `sequence_length`, else that of the longest row.
+            end: put the last [SEP].
+
+        Returns:
+            dict of the three inputs; and per row a list of `(start, kept)`: where each text's ids
+            stand and how many of them there are.
+        """
+        tokenizer = self.tokenizer
+        length = length or self.sequence_length
+        if length is None:
+            length = max(1 + sum(len(ids) + 1 for ids in row) for row in rows)
+        token_ids = np.full((len(rows), length), tokenizer.pad_token_id, "int32")
+        segment_ids = np.zeros((len(rows), length), "int32")
+        mask = np.zeros((len(rows), length), "bool")
+        places = []
+        for r, row in enumerate(rows):
+            room = length - 1 - len(row) + (not end)
+            kept = self._shares(list(map(len, row)), room)
+            packed, spans = [tokenizer.start_token_id], []
+            for segment, (ids, count) in enumerate(zip(row, kept, strict=True)):
+                start = len(packed)
+                spans.append((start, count))
+                packed += ids[:count]
+                if end or segment + 1 < len(row):
+                    packed.append(tokenizer.end_token_id)
+                segment_ids[r, start if segment else 0 : len(packed)] = segment
+            token_ids[r, : len(packed)] = packed
+            mask[r, : len(packed)] = True
+            places.append(spans)
+        inputs = {"token_ids": token_ids, "segment_ids": segment_ids, "padding_mask": mask}
+        return inputs, places
+
+    def _shares(self, lengths, room):
+        """How many ids of each text stay."""
+        if sum(lengths) <= room:
+            return lengths
+        if len(lengths) == 1:
+            return [room]
+        first, second = lengths
+        if self.truncate == "waterfall":
+            return [min(first, room), room - min(first, room)]
+        second = min(second, max(room - first, room // 2))
+        return [room - second, second]
+
+    # Between `call` and `features`
+
+    def _as_arrays(self, texts, labels):
+        columns, batched = zip(*map(texts_of, texts), strict=True)
+        if len(set(batched)) > 1 or len(set(map(len, columns))) > 1:
+            raise ValueError(
+                "the texts of a pair must be two strings, or equally many strings; got "
+                + " and ".join(map(str, map(len, columns)))
+            )
+        if labels is not None:
+            labels = _to_numpy(labels)
+            labels = labels if batched[0] else labels[None]
+        features = self.features(list(zip(*columns, strict=True)), labels)
+        return features if batched[0] else {name: array[0] for name, array in features.items()}
+
+    def _as_tensors(self, texts, labels):
+        return output(self._as_arrays(texts, labels))
+
+    def _in_graph(self, texts, labels):
+        import tensorflow as tf
+
+        if self.sequence_length is None:
+            raise ValueError("inside tf.data sequence_length must be a number, got None")
+        shapes = self.shapes(labels)
+        texts = [tf.convert_to_tensor(text) for text in texts]
+        given = texts if labels is None else [*texts, tf.convert_to_tensor(labels)]
+
+        def features(*given):
+            found = self._as_arrays(given[: len(texts)], None if labels is None else given[-1])
+            return [found[name] for name in shapes]
+
+        arrays = tf.numpy_function(features, given, [dtype for dtype, _ in shapes.values()])
+        for array, (_, row) in zip(arrays, shapes.values(), strict=True):
+            # The last text: the choices of a prompt have an axis more.
+            array.set_shape((*texts[-1].shape, *row))
+        return dict(zip(shapes, arrays, strict=True))
+
+    def get_config(self):
+        own = {"sequence_length": self.sequence_length, "truncate": self.truncate}
+        return {**super().get_config(), **own}
+
+
+def _to_numpy(x):
+    if x is None or isinstance(x, np.ndarray):
+        return x
+    return keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else np.asarray(x)
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RoFormerTextClassifierPreprocessor(RoFormerPreprocessor, TextClassifierPreprocessor):
+    """Texts or pairs of texts → inputs of `RoFormerTextClassifier`.
+
+    Arguments, calls and results: see `RoFormerPreprocessor`.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RoFormerTextEmbedderPreprocessor(RoFormerPreprocessor, TextEmbedderPreprocessor):
+    """Texts → inputs of `RoFormerTextEmbedder`.
+
+    Arguments, calls and results: see `RoFormerPreprocessor`.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RoFormerMaskedLMPreprocessor(RoFormerPreprocessor, MaskedLMPreprocessor):
+    """Texts → inputs with hidden words and the words, for `RoFormerMaskedLM`.
+
+    Every call hides other words, whole ones: the pieces of a jieba word (without jieba, of one of
+    BERT's words) go together, as RoFormer was pretrained. `keras.utils.set_random_seed` repeats
+    them.
+
+    Args:
+        tokenizer, sequence_length, truncate: see `RoFormerPreprocessor`.
+        mask_selection_rate: share of the tokens to hide.
+        mask_selection_length: P, tokens hidden in a row at most.
+        mask_token_rate: share of the hidden tokens that become [MASK].
+        random_token_rate: share that become random tokens; the rest stays.
+        masked_only: True gives labels for the hidden tokens only, with their `mask_positions`;
+            False for every token, with weight 0 for those not hidden.
+
+    Returns:
+        `(x, y, sample_weight)`: x with (B, P) `mask_positions`; y, the (B, P) ids of the hidden
+        tokens; their weights, 0 in places left over. Without `masked_only` no positions, and (B, L)
+        ids and weights.
+    """
+
+    def __init__(
+        self,
+        tokenizer,
+        sequence_length=512,
+        truncate="round_robin",
+        mask_selection_rate=0.15,
+        mask_selection_length=96,
+        mask_token_rate=0.8,
+        random_token_rate=0.1,
+        masked_only=True,
+        **kwargs,
+    ):
+        super().__init__(tokenizer, sequence_length, truncate, **kwargs)
+        self.mask_selection_rate = mask_selection_rate
+        self.mask_selection_length = mask_selection_length
+        self.mask_token_rate = mask_token_rate
+        self.random_token_rate = random_token_rate
+        self.masked_only = masked_only
+
+    def features(self, texts, labels):
+        core = self.tokenizer.tokenizer.core
+        encoded = [[core.words(text) for text in row] for row in texts]
+        inputs, places = self.pack([[ids for ids, _ in row] for row in encoded])
+        words = np.full_like(inputs["token_ids"], -1)
+        for r, (row, spans) in enumerate(zip(encoded, places, strict=True)):
+            number = 0
+            for (_, indices), (start, kept) in zip(row, spans, strict=True):
+                words[r, start : start + kept] = np.asarray(indices[:kept], "int32") + number
+                number += indices[-1] + 1 if indices else 0
+        ids = inputs["token_ids"]
+        words[np.isin(ids, self.tokenizer.special_token_ids)] = -1
+
+        rng = np.random.default_rng(random.getrandbits(64))
+        most = self.mask_selection_length
+        positions = np.stack(
+            [choose_words(row, rng, self.mask_selection_rate, most) for row in words]
+        )
+        length = ids.shape[1]
+        positions = np.sort(np.where(positions < 0, length, positions), axis=1)
+        chosen = positions < length
+        positions = np.where(chosen, positions, 0)
+        answers = np.where(chosen, np.take_along_axis(ids, positions, axis=1), 0)
+        kept = max(0.0, 1 - self.mask_token_rate - self.random_token_rate)
+        vocabulary = (0, self.tokenizer.vocabulary_size())
+        shown = hide(
+            answers, rng, self.tokenizer.mask_token_id, vocabulary, kept, self.random_token_rate
+        )
+        rows = np.broadcast_to(np.arange(len(ids))[:, None], positions.shape)[chosen]
+        hidden = np.array(ids)
+        hidden[rows, positions[chosen]] = shown[chosen]
+        inputs["token_ids"] = hidden
+        if self.masked_only:
+            labels, weights = answers, chosen
+            inputs["mask_positions"] = positions
+        else:
+            labels, weights = ids, np.zeros(ids.shape)
+            weights[rows, positions[chosen]] = 1
+        return {**inputs, _LABELS: labels, _WEIGHTS: weights.astype("float32")}
+
+    def shapes(self, labels):
+        shape = (self.mask_selection_length if self.masked_only else self.sequence_length,)
+        positions = {"mask_positions": ("int32", shape)} if self.masked_only else {}
+        made = {_LABELS: ("int32", shape), _WEIGHTS: ("float32", shape)}
+        return {**super().shapes(labels), **positions, **made}
+
+    def get_config(self):
+        names = (
+            "mask_selection_rate",
+            "mask_selection_length",
+            "mask_token_rate",
+            "random_token_rate",
+            "masked_only",
+        )
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RoFormerCausalLMPreprocessor(RoFormerPreprocessor, CausalLMPreprocessor):
+    """Texts → inputs and next tokens for `RoFormerCausalLM`, and prompts for its `generate`.
+
+    Args:
+        tokenizer, sequence_length: see `RoFormerPreprocessor`.
+        add_start_token, add_end_token: put [CLS] before and [SEP] after a text.
+
+    Returns:
+        `(x, y, sample_weight)`: x with `token_ids` and `padding_mask`, (B, L); y, the next token of
+        each; weights, 0 for padding.
+    """
+
+    most_texts = 1
+
+    def __init__(
+        self, tokenizer, sequence_length=512, add_start_token=True, add_end_token=True, **kwargs
+    ):
+        super().__init__(tokenizer, sequence_length, **kwargs)
+        self.add_start_token = add_start_token
+        self.add_end_token = add_end_token
+
+    def features(self, texts, labels):
+        length = self.sequence_length and self.sequence_length + 1
+        ids, mask = self._pack_one(texts, length, self.add_end_token)
+        inputs = {"token_ids": ids[:, :-1], "padding_mask": mask[:, :-1]}
+        return {**inputs, _LABELS: ids[:, 1:], _WEIGHTS: mask[:, 1:].astype("float32")}
+
+    def _pack_one(self, texts, length, end):
+        inputs, _ = self.pack([[self.ids(text)] for (text,) in texts], length, end)
+        ids, mask = inputs["token_ids"], inputs["padding_mask"]
+        if not self.add_start_token:
+            ids, mask = np.roll(ids, -1, 1), np.roll(mask, -1, 1)
+            ids[:, -1], mask[:, -1] = self.tokenizer.pad_token_id, False
+        return ids, mask
+
+    def shapes(self, labels):
+        length = (self.sequence_length,)
+        return {
+            "token_ids": ("int32", length),
+            "padding_mask": ("bool", length),
+            _LABELS: ("int32", length),
+            _WEIGHTS: ("float32", length),
+        }
+
+    def generate_preprocess(self, x, sequence_length=None):
+        """Prompts → `token_ids` and `padding_mask`, with room for what is generated.
+
+        Args:
+            x: a string or several.
+            sequence_length: tokens of prompt and continuation; by default the preprocessor's.
+        """
+        length = sequence_length or self.sequence_length
+        if length is None:
+            raise ValueError("pass max_length: this preprocessor has no sequence_length")
+        texts, batched = texts_of(x)
+        ids, mask = self._pack_one([(text,) for text in texts], length, end=False)
+        inputs = {"token_ids": ids, "padding_mask": mask}
+        return output(inputs if batched else {name: row[0] for name, row in inputs.items()})
+
+    def generate_postprocess(self, x):
+        """Generated ids → text, without special tokens."""
+        ids, mask = _to_numpy(x["token_ids"]), _to_numpy(x["padding_mask"]).astype("bool")
+        if ids.ndim == 1:
+            return self.tokenizer.detokenize(ids[mask])
+        return [self.tokenizer.detokenize(row[real]) for row, real in zip(ids, mask, strict=True)]
+
+    def get_config(self):
+        config = super().get_config()
+        del config["truncate"]
+        own = {"add_start_token": self.add_start_token, "add_end_token": self.add_end_token}
+        return {**config, **own}
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RoFormerTokenClassifierPreprocessor(RoFormerPreprocessor):
+    """Texts and a label per character → inputs and a label per token.
+
+    A token takes the label of its first character. Special tokens, padding, and tokens labelled
+    -100 have weight 0.
+
+    Arguments: see `RoFormerPreprocessor`; one text a row.
+
+    Call arguments:
+        x: texts.
+        y: (B, characters) integers, each row filled up with -100.
+
+    Returns:
+        x, or `(x, y, sample_weight)` with (B, L) labels and weights.
+    """
+
+    most_texts = 1
+    reads_labels = True
+
+    def features(self, texts, labels):
+        if labels is None:
+            return super().features(texts, labels)
+        core = self.tokenizer.tokenizer.core
+        pieces = [core.pieces(text) for (text,) in texts]
+        inputs, places = self.pack([[piece.ids] for piece in pieces])
+        y = np.full(inputs["token_ids"].shape, IGNORED_LABEL, "int32")
+        for r, (piece, [(start, kept)]) in enumerate(zip(pieces, places, strict=True)):
+            firsts = np.asarray([first for first, _ in piece.offsets[:kept]], "int32")
+            length = len(texts[r][0])
+            if labels.ndim != 2 or labels.shape[1] < length:
+                raise ValueError(
+                    f"y must hold a label for each of the {length} characters of "
+                    f"{texts[r][0]!r:.60}, got shape {labels.shape}; fill shorter rows with "
+                    f"{IGNORED_LABEL}"
+                )
+            y[r, start : start + kept] = labels[r][firsts]
+        counts = y != IGNORED_LABEL
+        y = np.where(counts, y, 0)
+        return {**inputs, _LABELS: y, _WEIGHTS: counts.astype("float32")}
+
+    def shapes(self, labels):
+        shapes = super().shapes(labels)
+        if labels is not None:
+            length = (self.sequence_length,)
+            shapes |= {_LABELS: ("int32", length), _WEIGHTS: ("float32", length)}
+        return shapes
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RoFormerQuestionAnsweringPreprocessor(RoFormerPreprocessor):
+    """Questions with their contexts, and where the answers stand → inputs and token positions.
+
+    Args:
+        tokenizer, sequence_length: see `RoFormerPreprocessor`.
+        truncate: by default "waterfall": contexts are cut, not questions.
+
+    Call arguments:
+        x: tuple (questions, contexts).
+        y: (B, 2) integers: the answer's first character in the context and the one after its last.
+
+    Returns:
+        x, or `(x, y, sample_weight)` with two dicts of `start_logits` and `end_logits`, (B,)
+        positions of the answer's first and last token, and weights: 0 where the answer was cut off.
+    """
+
+    reads_labels = True
+
+    def __init__(self, tokenizer, sequence_length=512, truncate="waterfall", **kwargs):
+        super().__init__(tokenizer, sequence_length, truncate, **kwargs)
+
+    def features(self, texts, labels):
+        if labels is None:
+            return super().features(texts, labels)
+        core = self.tokenizer.tokenizer.core
+        contexts = [core.pieces(context) for _, context in texts]
+        inputs, places = self.pack(
+            [[self.ids(q), piece.ids] for (q, _), piece in zip(texts, contexts, strict=True)]
+        )
+        y = np.zeros((len(texts), 2), "int32")
+        weights = np.zeros(len(texts), "float32")
+        for r, (piece, [_, (start, kept)]) in enumerate(zip(contexts, places, strict=True)):
+            first, end = labels[r]
+            inside = [i for i, (s, e) in enumerate(piece.offsets) if s < end and e > first]
+            if inside and inside[-1] < kept:
+                y[r] = start + inside[0], start + inside[-1]
+                weights[r] = 1
+        return {**inputs, _LABELS: y, _WEIGHTS: weights}
+
+    def shapes(self, labels):
+        shapes = super().shapes(labels)
+        if labels is not None:
+            shapes |= {_LABELS: ("int32", (2,)), _WEIGHTS: ("float32", ())}
+        return shapes
+
+    def _named(self, features, y, sample_weight):
+        if y is None:
+            return features, None, sample_weight
+        y = {"start_logits": y[..., 0], "end_logits": y[..., 1]}
+        return features, y, {name: sample_weight for name in y}
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RoFormerMultipleChoicePreprocessor(RoFormerPreprocessor):
+    """Prompts and their choices → inputs of `RoFormerMultipleChoice`.
+
+    Arguments: see `RoFormerPreprocessor`.
+
+    Call arguments:
+        x: tuple (prompts, choices): a string and C strings, or B strings and (B, C) strings.
+        y: (B,) index of the right choice.
+
+    Returns:
+        x or `(x, y)`; the inputs are (C, L) or (B, C, L).
+    """
+
+    def _as_arrays(self, texts, labels):
+        if len(texts) != 2:
+            raise ValueError("x must be a tuple (prompts, choices)")
+        prompts, batched = texts_of(texts[0])
+        choices = texts[1].numpy() if hasattr(texts[1], "numpy") else texts[1]
+        choices = np.asarray(choices, "object")
+        choices = choices if batched else choices[None]
+        if choices.ndim != 2 or len(choices) != len(prompts):
+            raise ValueError(
+                f"choices must be {len(prompts)} rows of equally many strings, got an array of "
+                f"shape {choices.shape}"
+            )
+        second = [texts_of(list(row))[0] for row in choices]
+        rows = [(p, c) for p, row in zip(prompts, second, strict=True) for c in row]
+        shape = choices.shape if batched else choices.shape[1:]
+        features = self.features(rows, None)
+        return {name: array.reshape(*shape, *array.shape[1:]) for name, array in features.items()}

@@ -1,0 +1,74 @@
+"""The names that `from_preset` knows."""
+
+import pathlib
+import re
+
+from keras_roformer import presets
+from keras_roformer.saving import AtomicPresets
+
+# Checkpoints on the hub, as their authors describe them.
+_PUBLIC = {
+    "junnyu/roformer_chinese_base": "Chinese, word-level, base size.",
+    "junnyu/roformer_chinese_small": "Chinese, word-level, small.",
+    "junnyu/roformer_chinese_char_base": "Chinese, character-level, base size.",
+    "junnyu/roformer_chinese_char_small": "Chinese, character-level, small.",
+    "junnyu/roformer_chinese_sim_char_base": "RoFormer-Sim: sentence similarity, base size.",
+    "junnyu/roformer_chinese_sim_char_small": "RoFormer-Sim: sentence similarity, small.",
+    "junnyu/roformer_chinese_sim_char_ft_base": "RoFormer-Sim, fine-tuned, base size.",
+    "junnyu/roformer_chinese_sim_char_ft_small": "RoFormer-Sim, fine-tuned, small.",
+    "junnyu/roformer_small_generator": "English ELECTRA generator; rotates values too.",
+    "junnyu/roformer_small_discriminator": "English ELECTRA discriminator; rotates values too.",
+}
+
+
+def registered():
+    """KerasHub's entries of the presets in the box and of the public checkpoints.
+
+    Returns:
+        dict of name → `{"metadata": …, "kaggle_handle": …}`. The handle, which may have any scheme
+        that KerasHub reads, is here a directory or a hub id.
+    """
+    entries = {}
+    for name, metadata in presets.list_presets().items():
+        known = {"description": metadata.get("description", name), "path": "roformer"}
+        if "parameters" in metadata:
+            known["params"] = metadata["parameters"]
+        entries[name] = {
+            "metadata": known,
+            "kaggle_handle": str(presets.resolve(name)),
+        }
+    for hub_id, description in _PUBLIC.items():
+        entries[hub_id.partition("/")[2]] = {
+            "metadata": {"description": description, "path": "roformer"},
+            "kaggle_handle": f"hf://{hub_id}",
+        }
+    return entries
+
+
+def preset_name(preset):
+    """`preset` as KerasHub names it: paths as strings, and "owner/name" with its "hf://"."""
+    preset = str(preset)
+    if not pathlib.Path(preset).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", preset):
+        return f"hf://{preset}"
+    return preset
+
+
+def directory_of(preset):
+    """The directory with the files of a preset that KerasHub found."""
+    handle = registered().get(preset, {}).get("kaggle_handle", preset)
+    return presets.resolve(handle.removeprefix("hf://"))
+
+
+class FromPreset(AtomicPresets):
+    """Mixin: `from_preset` also takes hub ids without "hf://", and `pathlib.Path`s."""
+
+    @classmethod
+    def from_preset(cls, preset, *args, **kwargs):
+        """Make one from a preset.
+
+        Args:
+            preset: the name of a preset (`cls.presets` lists them), a hub id ("owner/name" or
+                "hf://owner/name"), or a directory, in KerasHub's format or in transformers'.
+            args, kwargs: as for KerasHub's class; arguments of the constructor.
+        """
+        return super().from_preset(preset_name(preset), *args, **kwargs)

@@ -1,0 +1,153 @@
+"""Saving so that a kill, a crash or a full disk leaves the old file or the new one, never half."""
+
+import ctypes
+import glob
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def atomic(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary path beside `path` to write to, and renames it to `path` at the end.
+
+    The bytes reach the disk before the rename. What an earlier save that was killed has left is
+    removed: one process at a time may save a file.
+    """
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        leftover.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        yield temporary
+        temporary.chmod(mode)  # safetensors makes files that only their owner may read
+        _to_disk(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def make_directory(directory) -> pathlib.Path:
+    """The directory to save in, made if it is not there.
+
+    Raises:
+        ValueError: it is a file.
+    """
+    directory = pathlib.Path(directory)
+    if directory.is_file():
+        raise ValueError(f"{directory} is a file; give a directory to save in")
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+@contextmanager
+def atomic_folder(path: pathlib.Path, keep: bool = False) -> Iterator[pathlib.Path]:
+    """Yields a temporary folder to write files to, which is `path` at the end, all or nothing.
+
+    A folder that is there already is replaced: exchanged in one step where the system can (Linux),
+    else in two, with the old one beside as `.NAME.old` in between. With `keep`, files of the old
+    folder that are not written anew stay.
+    """
+    path = pathlib.Path(path).resolve()
+    temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old"))
+    shutil.rmtree(temporary, ignore_errors=True)  # of a save that was killed
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _to_disk(file)
+        if keep and path.exists():
+            for file in path.iterdir():
+                if file.is_file() and not (temporary / file.name).exists():
+                    shutil.copy2(file, temporary)
+        if not path.exists():
+            os.rename(temporary, path)
+        elif _exchange(temporary, path):
+            old = temporary
+        else:
+            os.rename(path, old)
+            os.rename(temporary, path)
+        sync_directory(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _exchange(a: pathlib.Path, b: pathlib.Path) -> bool:
+    """Exchange two names in one step; False where the system or the file system cannot."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename(here, os.fsencode(a), here, os.fsencode(b), swap) == 0
+
+
+class AtomicSaves:
+    """Mixin that lets a Keras model's `save` and `save_weights` write beside and rename.
+
+    Keras writes into the file itself, so that a process killed while it saves a checkpoint leaves
+    neither the old one nor the new one.
+    """
+
+    def save(self, filepath, overwrite=True, **kwargs):
+        _save_beside(super().save, filepath, overwrite, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True, **kwargs):
+        _save_beside(super().save_weights, filepath, overwrite, **kwargs)
+
+
+class AtomicPresets:
+    """Mixin that lets KerasHub's `save_to_preset` exchange the whole preset at once.
+
+    A preset is several files (configs, weights, vocabulary), which KerasHub writes one by one.
+    """
+
+    def save_to_preset(self, preset_dir, **kwargs):
+        with atomic_folder(preset_dir, keep=True) as folder:
+            super().save_to_preset(str(folder), **kwargs)
+
+
+def _save_beside(save, filepath, overwrite=True, **kwargs):
+    path = pathlib.Path(filepath)
+    in_shards = kwargs.get("max_shard_size") is not None
+    remote = "://" in str(filepath)
+    if not overwrite or in_shards or remote or path.is_dir() or not path.parent.is_dir():
+        save(filepath, overwrite=overwrite, **kwargs)
+        return
+    # Keras goes by the end of the name, so the name stays and the folder differs.
+    folder = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        save(folder / path.name, **kwargs)
+        if (folder / path.name).is_file():
+            _to_disk(folder / path.name)
+        os.replace(folder / path.name, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    sync_directory(path.parent)
+
+
+def _to_disk(path):
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_directory(directory: pathlib.Path) -> None:
+    """Makes renames and removals in `directory` durable (Windows has no such call)."""
+    if os.name == "posix":
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
