@@ -10,6 +10,7 @@ Exits with 1 if a notebook failed.
 import argparse
 import os
 import pathlib
+import re
 import sys
 import time
 
@@ -18,6 +19,18 @@ HERE = pathlib.Path(__file__).resolve().parent
 NO_NETWORK = dict.fromkeys(
     ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://0.0.0.0:9"
 )
+
+# What TensorFlow's C++ writes when it is imported: times, process ids and missing GPUs.
+START_UP = re.compile(r"(?:WARNING: All log messages before absl|[IWE]\d{4} ).*\n?")
+
+
+def drop_start_up_log(notebook):
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                output.text = START_UP.sub("", output.text)
+        if "outputs" in cell:
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" or o.text.strip()]
 
 
 def execute(path, write):
@@ -31,6 +44,7 @@ def execute(path, write):
     )
     client.execute()
     if write:
+        drop_start_up_log(notebook)
         nbformat.write(notebook, path)
 
 
