@@ -94,6 +94,47 @@ class TestSplits:
         self.check(tune_ner.split, rows, lambda row: row[0][0])
 
 
+@pytest.mark.framework_free
+class TestEntities:
+    def test_adjacent_names_are_one_person(self):
+        words = ["江", "泽民", "在", "北京", "上海", "说"]
+        found = tune_ner.entities_of_words(words, ["nr", "nr", "p", "ns", "ns", "v"])
+        assert found == {(0, 3, "PER"), (4, 6, "LOC"), (6, 8, "LOC")}
+
+    def test_labels_and_back(self):
+        offsets = [(0, 1), (1, 3), (3, 4), (4, 6), (6, 8)]
+        entities = {(0, 3, "PER"), (4, 6, "LOC"), (6, 8, "LOC")}
+        labels = tune_ner.labels_of_entities(entities, offsets)
+        assert labels == ["B-PER", "I-PER", "O", "B-LOC", "B-LOC"]
+        assert tune_ner.entities_of_labels(labels, offsets) == entities
+
+    def test_an_entity_inside_a_token_is_lost(self):
+        labels = tune_ner.labels_of_entities({(0, 1, "LOC")}, [(0, 3), (3, 4)])
+        assert labels == ["O", "O"]
+
+    def test_entities_are_joined_as_the_pipeline_does(self):
+        offsets = [(i, i + 1) for i in range(6)]
+        labels = ["I-PER", "I-LOC", "I-LOC", "O", "I-LOC", "B-LOC"]
+        expected = {(0, 1, "PER"), (1, 3, "LOC"), (4, 5, "LOC"), (5, 6, "LOC")}
+        assert tune_ner.entities_of_labels(labels, offsets) == expected
+
+    def test_scores(self):
+        gold = [{(0, 1, "PER"), (2, 3, "LOC")}, {(0, 2, "ORG")}]
+        found = [{(0, 1, "PER"), (2, 3, "ORG")}, {(0, 2, "ORG")}]
+        scores = tune_ner.entity_scores(gold, found)
+        assert (scores["precision"], scores["recall"]) == (0.6667, 0.6667)
+        assert scores["f1"] == 0.6667
+
+    def test_longest_match(self):
+        words = {"中国": 0, "中国人": 0, "民": 0}
+        assert tune_ner.longest_match("中国人民们", words, 3) == ["中国人", "民", "们"]
+
+    def test_sample_holds_what_its_marks_say(self):
+        texts, gold = tune_ner.sample()
+        assert texts[0] == "我在北京见到了王小明。"
+        assert gold[0] == {(2, 4, "LOC"), (7, 10, "PER")}
+
+
 @pytest.mark.parametrize("task", ["sequence_classification", "token_classification"])
 def test_training_learns_and_the_preset_loads(task, tmp_path, family_prefix, monkeypatch):
     """Two classes that one word tells apart, with R-Drop, from a checkpoint without the head."""

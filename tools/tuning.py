@@ -2,7 +2,8 @@
 
 Every script starts from a preset, trains `RoFormerNetwork` with Keras `fit`, prints a baseline and
 the model on the same split, and writes a preset. `--dev` scores on a slice of the training part
-instead of the test part and writes nothing: settings are chosen with it.
+instead of the test part and writes nothing: settings are chosen with it. The TF-IDF baselines need
+scikit-learn, which nothing else here does.
 """
 
 import argparse
@@ -295,6 +296,7 @@ def write_preset(arguments, model, tokenizer, architecture, log, **facts):
         "training": {
             "script": f"tools/{script}",
             "base": arguments.base.name,
+            "base_steps": steps_of(arguments.base),
             "arguments": {
                 name: value
                 for name, value in vars(arguments).items()
@@ -307,6 +309,14 @@ def write_preset(arguments, model, tokenizer, architecture, log, **facts):
     }
     text = json.dumps(metadata, ensure_ascii=False, indent=2)
     (out / "metadata.json").write_text(text + "\n", "utf-8")
+
+
+def steps_of(preset):
+    """How many steps a preset was pretrained, as its metadata says; None where it does not."""
+    path = Path(preset) / "metadata.json"
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text("utf-8"))["training"]["arguments"]["steps"]
 
 
 def add_scores(preset, scores):

