@@ -104,7 +104,9 @@ def measure(name, backend, options, processes):
     # transformers 5 has only torch; its pipelines no longer tokenize this model's pairs right.
     old = backend != "torch" or "batches" in row
     peer_python = options.oracle_python if old else sys.executable
-    work, arguments = row["work"], row.get("options", {})
+    work, arguments = row["work"], dict(row.get("options", {}))
+    if options.size and work in ("forward", "train", "generate"):
+        arguments["size"] = options.size
     sides = {}
 
     def add(label, python, library, peer_backend=backend, **changes):
@@ -139,12 +141,13 @@ def measure(name, backend, options, processes):
                 add("keras_hub BERT", sys.executable, "keras_hub")
     times = {label: [] for label in sides}
     results = {}
-    rounds = row.get("rounds", 7)
-    for number in range(rounds + (2 if rounds > 3 else 1)):
+    rounds = options.rounds or row.get("rounds", 5)
+    warm_up = 1 + (rounds > 10)  # compiles, fills caches
+    for number in range(rounds + warm_up):
         for label, (side, _) in sides.items():
             answer = side("run")
             results[label] = answer["result"]
-            if number >= (2 if rounds > 3 else 1):  # the first rounds compile and warm up
+            if number >= warm_up:
                 times[label].append(answer["seconds"])
     rate = sides["ours"][0]("matmul")["flops"]
     memory = {}
@@ -275,6 +278,8 @@ def main():
     parser.add_argument("--rows", default=",".join(ROWS), help="names, or beginnings of names")
     parser.add_argument("--oracle-python", help="Python with transformers 4.57.6, TF and Flax")
     parser.add_argument("--more", action="store_true", help="ONNX Runtime and KerasHub's BERT too")
+    parser.add_argument("--rounds", type=int, help="for every row (default: as its length asks)")
+    parser.add_argument("--size", choices=["small", "shallow"], help="to try the benchmark itself")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "build" / "bench.json")
     options = parser.parse_args()

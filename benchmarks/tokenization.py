@@ -1,6 +1,6 @@
 """Speed of the tokenizers against transformers and against jieba alone.
 
-    python benchmarks/tokenizers.py [--oracle PYTHON] [--characters N] [--rounds N] [--long]
+    python benchmarks/tokenization.py [--oracle PYTHON] [--characters N] [--rounds N] [--long]
 
 `--oracle` is the Python of an environment with transformers 4.57.6; transformers 5 is measured if
 it is installed beside this package. Every contestant is a process of its own with one thread; in
