@@ -3,7 +3,7 @@
 # make lint    ruff, style and format
 # make wheel   the wheel, in dist/
 # make notebooks   every notebook from a clean state, on little data
-# make bench   speed against transformers, in this very run
+# make bench   speed and memory against peers, in this very run (BENCH="--rows forward --backends jax")
 #
 # All of them use .venv, which is made when it is missing. Another Python: make demo PYTHON=python3.12
 
@@ -35,7 +35,7 @@ wheel: $(VENV)/test.stamp
 	$(BIN)/python -m build --wheel
 
 bench: $(VENV)/test.stamp
-	$(BIN)/python benchmarks/forward.py $(BENCH)
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 notebooks: $(VENV)/notebooks.stamp
 	$(BIN)/python notebooks/run.py $(NOTEBOOKS)
