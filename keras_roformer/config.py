@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 from keras_roformer import presets
+from keras_roformer.saving import atomic, make_directory
 
 logger = logging.getLogger("keras_roformer")
 
@@ -376,11 +377,7 @@ class RoFormerConfig:
 
     def save_pretrained(self, save_directory, **kwargs):
         """Write config.json into a directory, which is made if it is not there."""
-        directory = pathlib.Path(save_directory)
-        if directory.is_file():
-            raise ValueError(f"{directory} is a file; give a directory to save the config in")
-        directory.mkdir(parents=True, exist_ok=True)
-        self.to_json_file(directory / CONFIG_NAME)
+        self.to_json_file(make_directory(save_directory) / CONFIG_NAME)
 
     def to_dict(self):
         """All fields, ready for JSON but for the integer keys of `id2label`."""
@@ -413,7 +410,8 @@ class RoFormerConfig:
     def to_json_file(self, json_file_path, use_diff=True):
         """Write `to_json_string` to a file."""
         text = self.to_json_string(use_diff)  # before the file is opened: it may fail
-        pathlib.Path(json_file_path).write_text(text, encoding="utf-8")
+        with atomic(pathlib.Path(json_file_path)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
     def __eq__(self, other):
         if not isinstance(other, RoFormerConfig):

@@ -12,9 +12,10 @@ from keras import ops
 
 from keras_roformer import outputs as output_classes
 from keras_roformer import presets, surgery
-from keras_roformer.config import RoFormerConfig, dtype_name
+from keras_roformer.config import CONFIG_NAME, RoFormerConfig, dtype_name
 from keras_roformer.facades import cache
 from keras_roformer.facades.checks import CallChecker
+from keras_roformer.saving import atomic, make_directory
 from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
 from keras_roformer.weights import checkpoint, names, transfer
 
@@ -176,8 +177,7 @@ class PreTrained:
 
     def _checker(self):
         """The checks of a call's arguments; None where a compiler could not read them."""
-        extremes = self._extremes if CHECK_IDS else lambda values: None
-        return CallChecker(type(self).__name__, self.config, self.task, extremes)
+        return CallChecker(type(self).__name__, self.config, self.task, self._extremes, CHECK_IDS)
 
     @staticmethod
     def _extremes(values):
@@ -295,18 +295,21 @@ class PreTrained:
                 f"{type(self).__name__}.save_pretrained got the unknown argument(s) "
                 f"{', '.join(sorted(kwargs))}"
             )
-        directory = pathlib.Path(save_directory)
         config = copy.deepcopy(self.config)
         config.architectures = [type(self).__name__.removeprefix(self.family)]
         safe = self.saves_safetensors if safe_serialization is None else safe_serialization
-        config.save_pretrained(directory)
-        checkpoint.write(
-            directory,
-            self._canonical(),
-            format="safetensors" if safe else self.save_format,
-            max_shard_size=max_shard_size,
-            kinds=names.kinds(self.network),
-        )
+        tensors = self._canonical()
+        directory = make_directory(save_directory)
+        # Both lie beside, written, before the first is renamed: a kill leaves a pair that fits.
+        with atomic(directory / CONFIG_NAME) as temporary:
+            temporary.write_text(config.to_json_string(), "utf-8")
+            checkpoint.write(
+                directory,
+                tensors,
+                format="safetensors" if safe else self.save_format,
+                max_shard_size=max_shard_size,
+                kinds=names.kinds(self.network),
+            )
         if upload:
             self.push_to_hub(kwargs.pop("repo_id", directory.name), **kwargs)
 

@@ -12,12 +12,13 @@ from keras_roformer.config import RoFormerConfig
 from keras_roformer.facades.base import FLAGS, INPUTS, PreTrained, floating_dtype
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers.rotary import rotation_from_table
+from keras_roformer.saving import AtomicSaves
 from keras_roformer.tasks import TASKS, build_encoder_layer, reduce_loss
 
 outputs.register_keras()
 
 
-class TFRoFormerPreTrainedModel(PreTrained, keras.Model):
+class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
     """Base of the TensorFlow classes: a Keras model that takes its inputs in three formats.
 
     Inputs may come by keyword, or all in the first argument: one tensor (the token ids), a list or

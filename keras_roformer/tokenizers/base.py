@@ -5,20 +5,21 @@ import difflib
 import inspect
 import json
 import logging
-import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sized
+from contextlib import ExitStack
 
 from tokenizers import AddedToken
 
-from .calls import Calls, shorten
+from ..saving import atomic, make_directory
+from .calls import Calls, check_side, shorten
 from .files import find_files, read_settings
 from .packing import BatchEncoding, TruncationStrategy, pad_row
 from .segment import Segmenter
 from .special import SPECIAL_TOKENS, SpecialTokens, as_added
 from .train import count_words, make_vocab
-from .vocab import write_vocab
+from .vocab import vocab_text
 
 logger = logging.getLogger(__name__)
 
@@ -66,13 +67,8 @@ class TokenizerBase(SpecialTokens, Calls):
         self.name_or_path = kwargs.pop("name_or_path", "")
         maximum = kwargs.pop("model_max_length", kwargs.pop("max_len", None))
         self.model_max_length = VERY_LARGE_INTEGER if maximum is None else maximum
-        if not isinstance(self.model_max_length, (int, float)):
-            raise TypeError(f"model_max_length={maximum!r} must be a number.")
         for name in ("padding_side", "truncation_side"):
-            side = kwargs.pop(name, None) or getattr(self, name)
-            if side not in ("right", "left"):
-                raise ValueError(f"{name}={side!r} must be 'right' or 'left'.")
-            setattr(self, name, side)
+            setattr(self, name, check_side(name, kwargs.pop(name, None) or getattr(self, name)))
         self.model_input_names = list(kwargs.pop("model_input_names", self.model_input_names))
         self.clean_up_tokenization_spaces = kwargs.pop("clean_up_tokenization_spaces", False)
         self.split_special_tokens = kwargs.pop("split_special_tokens", False)
@@ -116,6 +112,22 @@ class TokenizerBase(SpecialTokens, Calls):
                 missing,
                 self.convert_tokens_to_ids(missing),
             )
+
+    @property
+    def model_max_length(self):
+        """Tokens that the model takes at most."""
+        return self._model_max_length
+
+    @model_max_length.setter
+    def model_max_length(self, value):
+        if not isinstance(value, (int, float)) or value != int(value):
+            raise ValueError(f"model_max_length={value!r} must be a whole number.")
+        self._model_max_length = int(value)
+
+    @property
+    def do_lower_case(self):
+        """Whether text is lower-cased; settled when the tokenizer is made."""
+        return self.init_kwargs["do_lower_case"]
 
     @classmethod
     def _arguments(cls):
@@ -278,7 +290,7 @@ class TokenizerBase(SpecialTokens, Calls):
             inputs["attention_mask"] = [[1] * length for length in lengths]
         target = self._padded_length(padding, lengths, max_length, pad_to_multiple_of)
         fill = self._fill()
-        side = padding_side or self.padding_side
+        side = check_side("padding_side", padding_side or self.padding_side)
         if target is not None:
             for key in fill.keys() & inputs.keys():
                 inputs[key] = [pad_row(list(row), target, fill[key], side) for row in inputs[key]]
@@ -489,6 +501,8 @@ class TokenizerBase(SpecialTokens, Calls):
     ):
         """Writes the files that `from_pretrained`, here and in transformers, reads again.
 
+        A process killed while it writes leaves the old files.
+
         Args:
             save_directory: made if it is not there.
             legacy_format: True leaves out tokenizer.json, False (fast class only) vocab.txt; None
@@ -505,40 +519,31 @@ class TokenizerBase(SpecialTokens, Calls):
                 f"save_pretrained got unexpected arguments {sorted(kwargs)}; those of the hub need "
                 "push_to_hub=True."
             )
-        directory = os.fspath(save_directory)
-        if os.path.isfile(directory):
-            raise ValueError(f"save_directory={directory!r} is a file; give a directory.")
         if legacy_format is False and not self.is_fast:
             raise ValueError("Only RoFormerTokenizerFast can be saved without vocab.txt.")
-        os.makedirs(directory, exist_ok=True)
+        directory = make_directory(save_directory)
         prefix = f"{filename_prefix}-" if filename_prefix else ""
-
-        def write(name, content):
-            path = os.path.join(directory, prefix + name)
-            with open(path, "w", encoding="utf-8", newline="\n") as file:
-                json.dump(content, file, indent=2, sort_keys=True, ensure_ascii=False)
-                file.write("\n")
-            return path
-
-        paths = [
-            write("tokenizer_config.json", self._config()),
-            write(
-                "special_tokens_map.json", _to_json(self.special_tokens_map_extended, typed=False)
+        contents = {
+            "tokenizer_config.json": _dump(self._config()),
+            "special_tokens_map.json": _dump(
+                _to_json(self.special_tokens_map_extended, typed=False)
             ),
-        ]
+        }
         new = {t: i for t, i in self.added_tokens_encoder.items() if t not in self._vocab}
         if new:
-            paths.append(write("added_tokens.json", new))
+            contents["added_tokens.json"] = _dump(new)
         if legacy_format is not False:
-            paths += self.save_vocabulary(directory, filename_prefix)
+            contents["vocab.txt"] = vocab_text(self._vocab)
         if self.is_fast and legacy_format is not True:
-            path = os.path.join(directory, prefix + "tokenizer.json")
-            with open(path, "w", encoding="utf-8", newline="\n") as file:
-                file.write(self._json())
-            paths.append(path)
+            contents["tokenizer.json"] = self._json()
+        paths = [directory / (prefix + name) for name in contents]
+        with ExitStack() as renamed_at_its_end:
+            for path, content in zip(paths, contents.values(), strict=True):
+                temporary = renamed_at_its_end.enter_context(atomic(path))
+                temporary.write_text(content, encoding="utf-8", newline="\n")
         if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", os.path.basename(directory)), **kwargs)
-        return tuple(paths)
+            self.push_to_hub(kwargs.pop("repo_id", directory.name), **kwargs)
+        return tuple(map(str, paths))
 
     def _config(self):
         """What tokenizer_config.json holds."""
@@ -563,11 +568,12 @@ class TokenizerBase(SpecialTokens, Calls):
         return _to_json(config)
 
     def save_vocabulary(self, save_directory, filename_prefix=None):
-        """Writes vocab.txt into a directory."""
+        """Writes vocab.txt into a directory; gives its path in a tuple."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
-        path = os.path.join(save_directory, prefix + "vocab.txt")
-        write_vocab(self._vocab, path)
-        return (path,)
+        path = make_directory(save_directory) / (prefix + "vocab.txt")
+        with atomic(path) as temporary:
+            temporary.write_text(vocab_text(self._vocab), encoding="utf-8", newline="\n")
+        return (str(path),)
 
     def push_to_hub(
         self,
@@ -614,6 +620,10 @@ class TokenizerBase(SpecialTokens, Calls):
             f"clean_up_tokenization_spaces={self.clean_up_tokenization_spaces}, "
             f"added_tokens_decoder={{{added}\n}})"
         )
+
+
+def _dump(content):
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _to_json(value, typed=True):

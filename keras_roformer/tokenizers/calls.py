@@ -256,8 +256,7 @@ class Calls:
         padding, truncation, max_length = self._strategies(
             padding, truncation, max_length, pad_to_multiple_of, verbose
         )
-        if padding_side not in (None, "left", "right"):
-            raise ValueError(f"padding_side={padding_side!r} must be 'right' or 'left'.")
+        side = check_side("padding_side", padding_side or self.padding_side)
         if not isinstance(stride, int) or stride < 0:
             raise ValueError(f"stride={stride!r} must be a whole number >= 0.")
         names = self.model_input_names
@@ -269,7 +268,7 @@ class Calls:
             split_special_tokens = self.split_special_tokens
         return Options(
             add_special_tokens, padding, truncation, max_length, stride, is_split_into_words,
-            pad_to_multiple_of, padding_side or self.padding_side, return_tensors,
+            pad_to_multiple_of, side, return_tensors,
             return_token_type_ids, return_attention_mask, return_overflowing_tokens,
             return_special_tokens_mask, return_offsets_mapping, return_length, split_special_tokens,
         )  # fmt: skip
@@ -299,6 +298,8 @@ class Calls:
             )
         pads = padding is not PaddingStrategy.DO_NOT_PAD
         truncates = truncation is not TruncationStrategy.DO_NOT_TRUNCATE
+        if truncates:
+            check_side("truncation_side", self.truncation_side)
         if max_length is None and (padding is PaddingStrategy.MAX_LENGTH or truncates):
             if self.model_max_length > LARGE_INTEGER:
                 if verbose:
@@ -595,6 +596,13 @@ def _is_text_input(value):
 def check_text(text):
     if not isinstance(text, str):
         raise ValueError(f"A text must be a str, not {type(text).__name__}: {shorten(text)}.")
+
+
+def check_side(name, side):
+    """``side``, if it is one."""
+    if side not in ("right", "left"):
+        raise ValueError(f"{name}={side!r} must be 'right' or 'left'.")
+    return side
 
 
 def shorten(value):

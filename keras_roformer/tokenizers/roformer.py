@@ -124,7 +124,6 @@ class RoFormerTokenizer(TokenizerBase):
         vocab, _ = _load(vocab_file, tokenizer_file, arguments, kwargs)
         arguments["do_lower_case"] = _default(arguments["do_lower_case"], True)
         arguments["strip_accents"] = _default(arguments["strip_accents"], None)
-        self.do_lower_case = arguments["do_lower_case"]
         special = dict(
             unk_token=unk_token, sep_token=sep_token, pad_token=pad_token, cls_token=cls_token,
             mask_token=mask_token,
@@ -228,7 +227,6 @@ class RoFormerTokenizerFast(TokenizerBase):
         vocab, content = _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=True)
         arguments["do_lower_case"] = _default(arguments["do_lower_case"], True)
         arguments["strip_accents"] = _default(arguments["strip_accents"], None)
-        self.do_lower_case = arguments["do_lower_case"]
         model = content["model"] if content else {}
         self._prefix = model.get("continuing_subword_prefix", "##")
         self._limit = model.get("max_input_chars_per_word", 100)

@@ -62,12 +62,10 @@ def check_vocab(vocab, source):
     return dict(vocab)
 
 
-def write_vocab(vocab, path):
-    """Writes ``{token: id}`` as a ``vocab.txt``; ids without a token become ``[unusedN]`` lines."""
+def vocab_text(vocab):
+    """``{token: id}`` as a ``vocab.txt`` has it; ids without a token are ``[unusedN]`` lines."""
     tokens = {index: token for token, index in vocab.items()}
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        for index in range(max(tokens) + 1 if tokens else 0):
-            file.write(tokens.get(index, f"[unused{index}]") + "\n")
+    return "".join(tokens.get(i, f"[unused{i}]") + "\n" for i in range(max(tokens) + 1))
 
 
 def read_tokenizer_json(path):

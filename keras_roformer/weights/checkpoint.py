@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_roformer.saving import atomic, sync_directory
+
 from . import flax_msgpack, layouts, pytorch_bin, safetensors_file, tf_h5
-from .files import CheckpointError, atomic, check_dtype, check_readable, sync_directory
+from .files import CheckpointError, check_dtype, check_readable
 
 #: Weight files by format, in the order in which a directory is searched.
 FORMATS: dict[str, str] = {

@@ -1,8 +1,5 @@
-"""What the weight file formats share: the error, the checks before reading, the atomic write."""
+"""What the weight file formats share: the error, and the checks before reading."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import ml_dtypes
@@ -57,35 +54,3 @@ def check_dtype(path: Path, name: str, dtype: object) -> None:
             f"{path}: tensor {name!r} has dtype {dtype}, expected one of {', '.join(DTYPES)}; "
             "convert it first."
         )
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` to write to, and renames it to `path` at the end.
-
-    The bytes reach the disk before the rename, so that a kill, a crash or a full disk leaves
-    either the old file or the new one under that name, never half of one.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        yield temporary
-        temporary.chmod(mode)  # safetensors makes files that only their owner may read
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes renames and removals in `directory` durable (Windows has no such call)."""
-    if os.name == "posix":
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

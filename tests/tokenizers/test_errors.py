@@ -14,7 +14,7 @@ TOKENIZERS = {cls: cls(VOCAB) for cls in CLASSES}
 CONSTRUCTORS = [
     (dict(do_lowercase=True), TypeError, "'do_lowercase'; did you mean 'do_lower_case'"),
     (dict(use_jeiba=False), TypeError, "'use_jeiba'; did you mean 'use_jieba'"),
-    (dict(model_max_length="512"), TypeError, "model_max_length='512' must be a number"),
+    (dict(model_max_length="512"), ValueError, "model_max_length='512' must be a whole number"),
     (dict(user_dict="旋转"), ValueError, "'旋转' is no file; give words as a list"),
     (dict(user_dict=5), ValueError, "user_dict=5 must be"),
     (dict(user_dict={"旋转": -5}), ValueError, r"\('旋转', -5\).*whole number >= 0"),
@@ -104,3 +104,17 @@ def test_what_other_classes_saved_is_kept(cls, tmp_path):
     tokenizer.save_pretrained(tmp_path / "again")
     assert '"legacy": false' in (tmp_path / "again" / "tokenizer_config.json").read_text()
     assert tokenizer.train_new_from_iterator(["今天"], 99).tokenize("今天") == ["今天"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("padding_side", "up"), ("truncation_side", "up"), ("model_max_length", "8")],
+)
+def test_settings_changed_to_nonsense(cls, name, value):
+    tokenizer = cls(VOCAB)
+    with pytest.raises(ValueError, match=f"{name}='{value}' must be"):
+        setattr(tokenizer, name, value)
+        tokenizer(["今天天气", "好"], padding=True, truncation=True, max_length=9)
+    with pytest.raises(AttributeError, match="do_lower_case"):
+        tokenizer.do_lower_case = False

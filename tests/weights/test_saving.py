@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from keras_roformer import weights
-from keras_roformer.weights import checkpoint, files
+from keras_roformer.weights import checkpoint
 from tests.weights.common import assert_same, random_weights
 
 FORMATS = tuple(weights.FORMATS)
@@ -115,7 +115,7 @@ def test_stopped_at_any_step(tmp_path, monkeypatch, old_size, new_size):
 
         return step
 
-    monkeypatch.setattr(files.os, "replace", stopping(os.replace))
+    monkeypatch.setattr(os, "replace", stopping(os.replace))
     monkeypatch.setattr(Path, "unlink", stopping(Path.unlink))
     outcomes = []
     for stop in range(1, 100):

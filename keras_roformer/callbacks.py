@@ -1,0 +1,91 @@
+"""Callbacks for `fit`."""
+
+import pathlib
+import re
+import shutil
+
+import keras
+import numpy as np
+
+from keras_roformer.saving import atomic_folder
+
+_EPOCH = re.compile(r"epoch-(\d+)")
+
+
+class BackupAndRestore(keras.callbacks.Callback):
+    """`keras.callbacks.BackupAndRestore` that survives being killed while it writes the backup.
+
+    Keras's writes into the backup itself, and the number of the epoch into a second file: a kill in
+    the middle leaves a backup that cannot be read, or one of another epoch than it says. Here
+    weights, optimizer and epoch are one folder that gets its name when it is whole; the one before
+    goes after that. The states of random generators are in it too, which Keras leaves out: dropout
+    goes on as if nothing had happened. (The order of the data is the loader's: give `fit`
+    shuffle=False, or a loader whose order the epoch decides.)
+
+    Args:
+        backup_dir: folder for the backup, of this training alone.
+        delete_checkpoint: remove the backup once the training is finished.
+
+    Example:
+
+    ```python
+    model.fit(data, epochs=10, callbacks=[BackupAndRestore("backup")])  # run it again after a kill
+    ```
+    """
+
+    def __init__(self, backup_dir, delete_checkpoint=True):
+        super().__init__()
+        self.backup_dir = pathlib.Path(backup_dir)
+        self.delete_checkpoint = delete_checkpoint
+
+    def on_train_begin(self, logs=None):
+        last = self._backups()[-1:]
+        if not last:
+            return
+        [(epoch, folder)] = last
+        if self.model.optimizer is not None and not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        self.model.load_weights(folder / "model.weights.h5")
+        with np.load(folder / "random.npz", allow_pickle=False) as states:
+            for i, state in enumerate(self._generators()):
+                state.assign(states[f"seed_{i}"])
+            if keras.config.backend() == "torch":
+                import torch
+
+                torch.set_rng_state(torch.from_numpy(states["torch"]))
+        self.model._initial_epoch = epoch  # as Keras's own callback sets it
+
+    def on_epoch_end(self, epoch, logs=None):
+        outdated = self._backups()
+        self.backup_dir.mkdir(parents=True, exist_ok=True)
+        with atomic_folder(self.backup_dir / f"epoch-{epoch + 1}") as folder:
+            self.model.save_weights(folder / "model.weights.h5")
+            np.savez(folder / "random.npz", **self._random_states())
+        for _, folder in outdated:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def on_train_end(self, logs=None):
+        if self.delete_checkpoint:
+            shutil.rmtree(self.backup_dir, ignore_errors=True)
+
+    def _generators(self):
+        """The states of the model's random generators, which no weight file has."""
+        return [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
+
+    def _random_states(self):
+        states = {
+            f"seed_{i}": keras.ops.convert_to_numpy(state)
+            for i, state in enumerate(self._generators())
+        }
+        if keras.config.backend() == "torch":  # whose fused attention drops by torch's generator
+            import torch
+
+            states["torch"] = torch.get_rng_state().numpy()
+        return states
+
+    def _backups(self):
+        """`(epoch, folder)` of every whole backup, the last epoch last."""
+        if not self.backup_dir.is_dir():
+            return []
+        found = ((_EPOCH.fullmatch(path.name), path) for path in self.backup_dir.iterdir())
+        return sorted((int(match[1]), path) for match, path in found if match)
