@@ -446,6 +446,7 @@ class RoFormerCausalLM(RoFormerTask, CausalLM):
             `(logits, hidden_states, cache)`: (B, L, V), (B, L, D), and the cache with the new keys
             and values in it.
         """
+        cache = ops.copy(cache)  # on torch the layers write into it, and samplers keep theirs
         past = [
             {"cache": (cache[:, i, 0], cache[:, i, 1])} for i in range(self.backbone.num_layers)
         ]
