@@ -14,3 +14,6 @@ BFLOAT16 = dict(rtol=5e-2, atol=5e-2)
 
 # A float32 derivative against a central difference of step 1e-2.
 FINITE_DIFFERENCE = dict(rtol=1e-2, atol=5e-3)
+
+# 11 bits of mantissa.
+FLOAT16 = dict(rtol=1e-2, atol=1e-2)

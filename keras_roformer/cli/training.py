@@ -125,7 +125,8 @@ def fine_tune(
             history = classifier.fit(train_set, epochs=1, verbose=0, callbacks=[done]).history
             scores = _scores(classifier, test_set, task, labels)
             report({"epoch": epoch + 1, "loss": history["loss"][0], **scores})
-            if best is None or scores[main_score] > best[main_score]:
+            quality = (scores[main_score], -scores["held-out loss"])
+            if best is None or quality > (best[main_score], -best["held-out loss"]):
                 best, best_weights = scores, transfer.read(network)
 
     output = pathlib.Path(output)

@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from keras_roformer.layers.attention import RoFormerAttention
-from keras_roformer.layers.base import Block, causal_bias, padding_bias, positions
+from keras_roformer.layers.base import Block, causal_bias, lowest, padding_bias, positions
+from keras_roformer.layers.policies import parts_of
 from keras_roformer.layers.rotary import rotary_angles, rotary_frequencies
 
 
@@ -249,6 +250,10 @@ class RoFormerEncoder(Block):
         self._frequencies = rotary_frequencies(self.head_size)
         for block in self.blocks:
             block.build((None, None, self.hidden_size))
+        # A map of policies can have layers in float16, where a wider dtype's lowest is infinite.
+        self._clips_bias = self.compute_dtype != "float16" and any(
+            part.compute_dtype == "float16" for part in parts_of(self)
+        )
 
     def call(
         self,
@@ -274,6 +279,11 @@ class RoFormerEncoder(Block):
         context_bias = (
             padding_bias(context_mask, self.compute_dtype) if context_mask is not None else None
         )
+        if self._clips_bias:
+            bias, context_bias = (
+                None if b is None else ops.maximum(b, lowest("float16"))
+                for b in (bias, context_bias)
+            )
         context_head_mask = head_mask if context_head_mask is None else context_head_mask
 
         collected = {}
