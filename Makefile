@@ -3,6 +3,7 @@
 # make lint    ruff, style and format
 # make wheel   the wheel, in dist/
 # make notebooks   every notebook from a clean state, on little data
+# make hard    faults, threads, memory and fuzzing for an hour; figures in build/hard-use.txt
 # make bench   speed and memory against peers, in this very run (BENCH="--rows forward --backends jax")
 #
 # All of them use .venv, which is made when it is missing. Another Python: make demo PYTHON=python3.12
@@ -19,13 +20,19 @@ BENCH :=
 TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)
 HUB_NEEDS := absl-py grain kagglehub packaging regex sentencepiece
 
-.PHONY: demo test lint wheel bench notebooks clean
+.PHONY: demo test hard lint wheel bench notebooks clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/keras-roformer fill-mask "$(TEXT)"
 
 test: $(VENV)/test.stamp
 	$(BIN)/python tests/run_all.py
+
+hard: $(VENV)/test.stamp
+	$(PIP) install -c constraints.txt atheris
+	for backend in torch jax tensorflow; do \
+	  HARD=1 KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q tests/hard_use || exit 1; done
+	$(BIN)/python tests/fuzz/readers.py --seconds 600
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
