@@ -1,0 +1,119 @@
+"""convert and train: what they write is what the other commands and classes read."""
+
+import json
+import pathlib
+
+import pytest
+
+from keras_roformer.cli.training import entities
+from keras_roformer.pipelines import pipeline
+from tests.test_cli import run  # noqa: F401 (a fixture)
+
+CHECKPOINT = "tests/oracle/checkpoints/roformer_chinese_base"
+
+
+@pytest.fixture
+def checkpoint(request):
+    return str(request.config.rootpath / CHECKPOINT)
+
+
+@pytest.mark.parametrize("to", ["tensorflow", "flax", "pytorch", "safetensors"])
+def test_convert(run, checkpoint, tmp_path, to):  # noqa: F811
+    target = tmp_path / "target"
+    status, out, err = run("convert", checkpoint, str(target), "--to", to, "--json")
+    report = json.loads(out)
+    assert (status, err) == (0, "")
+    assert report["equal"] and report["largest weight difference"] == 0
+    assert (report["from"], report["to"]) == ("safetensors", to)
+    names = {file.name for file in target.iterdir()}
+    assert {"config.json", "vocab.txt"} < names and len(names) == 3
+
+
+def test_a_conversion_that_is_not_the_same_is_an_error(run, checkpoint, tmp_path, monkeypatch):  # noqa: F811
+    from keras_roformer.cli import conversion
+
+    write = conversion.checkpoint.write
+
+    def spoil(directory, tensors, *args, **kwargs):
+        name = "roformer.encoder.layer.0.output.dense.weight"
+        return write(directory, {**tensors, name: tensors[name] + 0.1}, *args, **kwargs)
+
+    monkeypatch.setattr(conversion.checkpoint, "write", spoil)
+    status, out, err = run("convert", checkpoint, str(tmp_path / "target"), "--json")
+    assert status == 1 and json.loads(out)["equal"] is False
+    assert "do not use it" in err and err.count("\n") == 1
+
+
+REVIEWS = [
+    {"text": f"{word} {place}", "label": label}
+    for word, label in (("今天非常好", "good"), ("pizza is eaten", "bad"))
+    for place in ("in italy", "in france", "in new york", "in paris", "天", "my dog", "jim", "a")
+]
+NEWS = [
+    {"tokens": ["jim", "is", "in", place], "tags": ["B-PER", "O", "O", "B-LOC"]}
+    for place in ("italy", "france", "paris", "york") * 3
+]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_train_a_classifier(run, checkpoint, tmp_path, suffix):  # noqa: F811
+    data, output = tmp_path / f"reviews{suffix}", tmp_path / "reviews_model"
+    if suffix == ".csv":
+        lines = ["text,label", *(f"{review['text']},{review['label']}" for review in REVIEWS)]
+    else:
+        lines = map(json.dumps, REVIEWS)
+    data.write_text("\n".join(lines), "utf-8")
+    options = ("--epochs", "8", "--batch-size", "4", "--learning-rate", "0.01")
+    status, out, err = run(
+        "train", str(data), "-o", str(output), "-m", checkpoint, *options, "--json",
+        "--eval", str(data),
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    *epochs, result = map(json.loads, out.splitlines())
+    assert [epoch["epoch"] for epoch in epochs] == list(range(1, 9))
+    assert epochs[-1]["loss"] < epochs[0]["loss"]
+    assert result["accuracy"] == max(epoch["accuracy"] for epoch in epochs) > 0.9
+
+    # The preset directory serves the other commands, and scores what training said.
+    classify = pipeline("text-classification", str(output))
+    found = classify([review["text"] for review in REVIEWS])
+    right = sum(a["label"] == b["label"] for a, b in zip(found, REVIEWS, strict=True))
+    assert right / len(REVIEWS) == pytest.approx(result["accuracy"])
+    metadata = json.loads(pathlib.Path(output / "metadata.json").read_text("utf-8"))
+    assert metadata["scores"]["heldout"]["accuracy"] == result["accuracy"]
+
+
+def test_train_a_tagger(run, checkpoint, tmp_path):  # noqa: F811
+    data, output = tmp_path / "news.jsonl", tmp_path / "news_model"
+    data.write_text("\n".join(map(json.dumps, NEWS)), "utf-8")
+    options = ("--epochs", "10", "--batch-size", "3", "--learning-rate", "0.01")
+    task = ("--task", "token-classification", "--eval", str(data))
+    status, out, err = run("train", str(data), "-o", str(output), "-m", checkpoint, *task, *options)
+    assert (status, err) == (0, "")
+    assert out.count("epoch ") == 10
+    saved = dict(line.split("\t") for line in out.splitlines() if "\t" in line)
+    assert saved["labels"] == "3" and float(saved["f1"]) > 0.9
+    found = pipeline("ner", str(output), aggregation_strategy="first")("jim is in paris")
+    assert [(x["entity_group"], x["word"]) for x in found] == [("PER", "jim"), ("LOC", "paris")]
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ([{"text": "a"}] * 3, "row 1 has no 'label'"),
+        ([{"text": "a", "label": "x"}] * 3, "has the label(s) ['x'] only"),
+        ([{"text": "a", "label": "x"}], "has 1 examples"),
+    ],
+)
+def test_bad_data(run, checkpoint, tmp_path, rows, message):  # noqa: F811
+    data = tmp_path / "data.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    status, _, err = run("train", str(data), "-o", str(tmp_path / "out"), "-m", checkpoint)
+    assert status == 1 and message in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_entities_of_tags():
+    tags = ["B-X", "I-X", "B-X", "I-Y", "O", "I-Y", "Z", "Z"]
+    spans = [("X", 0, 1), ("X", 2, 2), ("Y", 3, 3), ("Y", 5, 5), ("Z", 6, 7)]
+    assert entities(tags) == spans
