@@ -115,6 +115,17 @@ def make_keras_classes():
     return MaskedLM, Batches, loss, Schedule
 
 
+def make_optimizer(learning_rate, weight_decay):
+    """AdamW as all the scripts use it; biases and normalisations do not decay."""
+    import keras
+
+    optimizer = keras.optimizers.AdamW(
+        learning_rate, weight_decay=weight_decay, beta_2=0.98, global_clipnorm=1.0
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
 def set_up_backend(backend, threads):
     os.environ["KERAS_BACKEND"] = backend
     if threads and backend == "torch":
@@ -176,19 +187,13 @@ def main() -> None:
     )
     MaskedLM, Batches, loss, Schedule = make_keras_classes()
     model = MaskedLM(training_config)
-    optimizer = keras.optimizers.AdamW(
-        Schedule(
-            steps=arguments.steps,
-            decay_steps=arguments.decay_steps,
-            warmup_steps=arguments.warmup_steps,
-            peak=arguments.learning_rate,
-        ),
-        weight_decay=arguments.weight_decay,
-        beta_2=0.98,
-        global_clipnorm=1.0,
+    schedule = Schedule(
+        steps=arguments.steps,
+        decay_steps=arguments.decay_steps,
+        warmup_steps=arguments.warmup_steps,
+        peak=arguments.learning_rate,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(optimizer=optimizer, loss=loss)
+    model.compile(optimizer=make_optimizer(schedule, arguments.weight_decay), loss=loss)
     per_evaluation = arguments.steps_per_evaluation
     data = Batches(train, arguments.batch_size, len(tokenizer), arguments.seed, per_evaluation)
 

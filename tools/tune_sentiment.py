@@ -43,9 +43,16 @@ def sample():
 
 
 def main() -> None:
-    arguments = tuning.parser(
-        __doc__, "roformer_tiny_zh_sentiment", seeds=[1, 2, 3], epochs=4
-    ).parse_args()
+    parser = tuning.parser(
+        __doc__,
+        "roformer_tiny_zh_sentiment",
+        seeds=[1, 2, 3],
+        epochs=5,
+        dropout=0.2,
+        r_drop=1.0,
+    )
+    parser.add_argument("--adapt", type=int, default=8, help="epochs of masked LM on the reviews")
+    arguments = parser.parse_args()
     tuning.set_up(arguments)
     import keras
 
@@ -62,11 +69,14 @@ def main() -> None:
 
     rows = encode(tokenizer, texts, arguments.max_length)
     test_rows = encode(tokenizer, test_texts)
+    base = arguments.base
+    if arguments.adapt:
+        base = tuning.adapt(arguments, tokenizer, texts, arguments.adapt)
     log, scores, shipped = [], [], None
     for seed in arguments.seeds:
         keras.utils.set_random_seed(seed)
         model = tuning.make_model(
-            arguments.base,
+            base,
             "sequence_classification",
             LABELS,
             arguments.dropout,

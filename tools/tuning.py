@@ -14,7 +14,9 @@ import os
 import time
 from pathlib import Path
 
+import masking
 import numpy as np
+import train_preset
 
 ROOT = Path(__file__).resolve().parents[1]
 IGNORED = -100
@@ -180,19 +182,15 @@ def train(model, tokenizer, rows, labels, arguments, seed, log):
 
     data = Batches()
     steps = len(data) * arguments.epochs
-    optimizer = keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(
-            0.0,
-            steps - steps // 10,
-            warmup_target=arguments.learning_rate,
-            warmup_steps=steps // 10,
-        ),
-        weight_decay=arguments.weight_decay,
-        beta_2=0.98,
-        global_clipnorm=1.0,
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        steps - steps // 10,
+        warmup_target=arguments.learning_rate,
+        warmup_steps=steps // 10,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(optimizer=optimizer, loss=loss)
+    model.compile(
+        optimizer=train_preset.make_optimizer(schedule, arguments.weight_decay), loss=loss
+    )
 
     class Log(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -205,6 +203,41 @@ def train(model, tokenizer, rows, labels, arguments, seed, log):
             print(" ", row, flush=True)
 
     model.fit(data, epochs=arguments.epochs, shuffle=False, callbacks=[Log()], verbose=0)
+
+
+def adapt(arguments, tokenizer, texts, epochs):
+    """Pretrain on with the task's own training texts, unlabelled (Gururangan et al. 2020).
+
+    Returns:
+        Path of a checkpoint to tune, which lies in data/.
+    """
+    import keras
+
+    from keras_roformer import RoFormerConfig
+    from keras_roformer.weights import checkpoint, transfer
+
+    pieces = masking.tokenize(tokenizer, [("task", text) for text in texts], ["task"])
+    rows = masking.Rows(pieces)
+    keras.utils.set_random_seed(1)
+    keras.config.set_dtype_policy(arguments.dtype)
+    MaskedLM, Batches, loss, Schedule = train_preset.make_keras_classes()
+    config = RoFormerConfig.from_pretrained(arguments.base)
+    no_dropout = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    model = MaskedLM(RoFormerConfig.from_dict(config.to_dict() | no_dropout))
+    transfer.load(model.network, checkpoint.read(arguments.base))
+    steps = len(rows) // arguments.batch_size * epochs
+    data = Batches(rows, arguments.batch_size, len(tokenizer), seed=1, length=steps)
+    warmup = steps // 10
+    schedule = Schedule(steps=steps, decay_steps=steps - warmup, warmup_steps=warmup, peak=1e-3)
+    model.compile(
+        optimizer=train_preset.make_optimizer(schedule, arguments.weight_decay), loss=loss
+    )
+    last = model.fit(data, shuffle=False, verbose=0).history["loss"][0]
+    print(f"adapted: {steps} steps, mean masked loss {last:.4f}", flush=True)
+    out = ROOT / "data" / f"adapted_{Path(arguments.out).name}"
+    config.save_pretrained(out)
+    train_preset.save_weights(model, out)
+    return out
 
 
 def predict(model, tokenizer, rows, batch_size=32):
@@ -256,15 +289,6 @@ def of_seeds(scores, name):
     }
 
 
-def save_weights(model, directory):
-    """Write the weights as a float16 checkpoint."""
-    from keras_roformer.weights import checkpoint, transfer
-
-    tensors = transfer.read(model.network)
-    directory.mkdir(parents=True, exist_ok=True)
-    checkpoint.write(directory, {name: x.astype("float16") for name, x in tensors.items()})
-
-
 def write_preset(arguments, model, tokenizer, architecture, log, **facts):
     """Write a preset's files but its card: config, tokenizer, float16 weights, metadata, log."""
     from keras_roformer import RoFormerConfig
@@ -277,7 +301,7 @@ def write_preset(arguments, model, tokenizer, architecture, log, **facts):
         hidden_dropout_prob=base.hidden_dropout_prob,
         attention_probs_dropout_prob=base.attention_probs_dropout_prob,
     )
-    save_weights(model, out)
+    train_preset.save_weights(model, out)
     RoFormerConfig.from_dict(settings).save_pretrained(out)
     tokenizer.save_pretrained(out)
     with (out / "train_log.csv").open("w", newline="") as file:

@@ -10,6 +10,14 @@ from pathlib import Path
 
 PRESETS = Path(__file__).resolve().parents[1] / "presets"
 
+# What decided the settings.
+SENTIMENT_CHOICE = """R-Drop was chosen on a slice
+of the training part (`--dev`, one seed: 85.8 % with it, 85.4 % without; TF-IDF 83.8 %), and nothing
+on the test part."""
+NER_CHOICE = """A first run of 3 epochs
+scored 84.5 % on the same test part; the number of epochs was raised after it, and nothing else was
+chosen there."""
+
 
 def percent(number):
     return f"{100 * number:.1f} %"
@@ -32,22 +40,27 @@ def about_seeds(seeds, goal):
     return f"{text} The goal set for it, {percent(goal)}, is {outcome}."
 
 
-def how_it_was_made(training):
+def how_it_was_made(training, choice):
     given = training["arguments"]
     seeds = " ".join(map(str, given["seeds"]))
+    extras = ""
+    if given.get("adapt"):
+        extras += f"{given['adapt']} epochs of masked LM on the training texts, then "
+    if given["r_drop"]:
+        extras += f"R-Drop of weight {given['r_drop']:g}, "
     return f"""## How it was made
 
 `python {training["script"]} --seeds {seeds} --epochs {given["epochs"]} --learning-rate \
 {given["learning_rate"]:g} --threads {given["threads"]}`
 
 With this library's layers and Keras `fit`, from `{training["base"]}` as it was after \
-{training["base_steps"]:,} steps: AdamW, a tenth of warm-up,
+{training["base_steps"]:,} steps: {extras}AdamW, a tenth of warm-up,
 then a cosine to zero; batches of {given["batch_size"]} texts of similar lengths, dropout \
 {given["dropout"]}, {given["word_dropout"]:.0%} of the tokens shown as [MASK], at most \
 {given["max_length"]} tokens,
 {given["backend"]}, {given["dtype"]}, on a shared two-core CPU. \
-`train_log.csv` has the losses, `metadata.json` all settings. No
-setting was chosen on the test part."""
+`train_log.csv` has the losses, `metadata.json` all settings. \
+{choice}"""
 
 
 def sentiment(metadata):
@@ -90,7 +103,7 @@ unproven: only weights are passed on, no excerpt. The labels are the package's, 
 wrong. Weights: Apache-2.0. The card of
 `roformer_tiny_zh` names the texts of the pretraining.
 
-{how_it_was_made(metadata["training"])}
+{how_it_was_made(metadata["training"], SENTIMENT_CHOICE)}
 
 ## What it is not good for
 
@@ -153,7 +166,7 @@ weights are passed on, no excerpt. Full-width letters and digits were made half-
 type today. Weights: Apache-2.0. The
 card of `roformer_tiny_zh` names the texts of the pretraining.
 
-{how_it_was_made(metadata["training"])}
+{how_it_was_made(metadata["training"], NER_CHOICE)}
 
 ## What it is not good for
 
