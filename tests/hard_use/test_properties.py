@@ -102,7 +102,7 @@ SHAPES = st.fixed_dictionaries(
 )
 
 
-@settings(SETTINGS, max_examples=often(40, 4))
+@settings(SETTINGS, max_examples=often(40, 3))
 @given(task=st.sampled_from(TASKS), changes=SHAPES, cross=st.booleans())
 def test_every_name_maps_back(task, changes, cross):
     """Saved names, loaded into a model of other weights, give the same weights again."""

@@ -13,8 +13,8 @@ def data():
     return tokens, (tokens == 7).any(axis=1).astype("int32")
 
 
-def classifier(dropout=0.1):
-    keras.utils.set_random_seed(0)
+def classifier(dropout=0.1, seed=0):
+    keras.utils.set_random_seed(seed)
     tokens = keras.Input((8,), dtype="int32")
     states, _ = RoFormer(
         vocab_size=30,
