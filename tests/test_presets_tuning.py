@@ -190,3 +190,42 @@ def test_training_learns_and_the_preset_loads(task, tmp_path, family_prefix, mon
     tuned = keras_roformer.RoFormerConfig.from_pretrained(arguments.out)
     assert tuned.id2label == {0: "no", 1: "yes"}
     assert tuned.architectures == [architecture]
+
+
+def test_adapting_learns_the_texts(tmp_path, family_prefix, monkeypatch, capsys):
+    """Masked LM on a handful of texts: the loss falls, and what is written is to be tuned."""
+    words = ["今天", "天气", "很", "好", "我们", "去", "公园", "。", "，"]
+    tokenizer = keras_roformer.RoFormerTokenizer(
+        vocab={token: i for i, token in enumerate(SPECIAL + words)}
+    )
+    config = keras_roformer.RoFormerConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    base = tmp_path / "base"
+    model = getattr(keras_roformer, f"{family_prefix}RoFormerForMaskedLM")(config)
+    model.save_pretrained(base)
+    monkeypatch.setattr(tuning, "ROOT", tmp_path)
+    arguments = types.SimpleNamespace(
+        base=base, out=tmp_path / "out", batch_size=2, weight_decay=0.0, dtype="float32"
+    )
+    texts = ["今天天气很好，我们去公园。"] * 40
+    losses = []
+    for epochs in (4, 100):
+        adapted = tuning.adapt(arguments, tokenizer, texts, epochs)
+        losses.append(float(capsys.readouterr().out.split()[-1]))
+    assert losses[1] < 0.9 * losses[0]
+    from keras_roformer.weights import checkpoint, transfer
+
+    tuned = transfer.read(
+        tuning.make_model(adapted, "sequence_classification", ["no", "yes"]).network
+    )
+    for name, tensor in checkpoint.read(adapted).items():
+        if name in tuned:
+            np.testing.assert_array_equal(tuned[name], tensor)
+    assert not np.array_equal(
+        *(checkpoint.read(x)["roformer.embeddings.word_embeddings.weight"] for x in (base, adapted))
+    )

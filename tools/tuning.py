@@ -227,7 +227,7 @@ def adapt(arguments, tokenizer, texts, epochs):
     transfer.load(model.network, checkpoint.read(arguments.base))
     steps = len(rows) // arguments.batch_size * epochs
     data = Batches(rows, arguments.batch_size, len(tokenizer), seed=1, length=steps)
-    warmup = steps // 10
+    warmup = max(1, steps // 10)
     schedule = Schedule(steps=steps, decay_steps=steps - warmup, warmup_steps=warmup, peak=1e-3)
     model.compile(
         optimizer=train_preset.make_optimizer(schedule, arguments.weight_decay), loss=loss
