@@ -182,7 +182,7 @@ def sample():
 
 
 def main() -> None:
-    parser = tuning.parser(__doc__, "roformer_tiny_zh_ner", max_length=256, epochs=3)
+    parser = tuning.parser(__doc__, "roformer_tiny_zh_ner", max_length=256, epochs=8)
     parser.add_argument("--tags", default="entities", choices=["entities", "pos"])
     arguments = parser.parse_args()
     tuning.set_up(arguments)
