@@ -9,6 +9,7 @@ Shapes in this package use these letters:
 import keras
 import ml_dtypes
 from keras import ops
+from keras.src.backend import AutocastScope
 
 from keras_roformer.layers import kernels
 from keras_roformer.layers.activations import get_activation
@@ -49,6 +50,12 @@ class Block(keras.layers.Layer):
                 return kernels.layer_norm(layer, *args)
             return layer.call(*args, **kwargs)
         return layer(*args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        # `Layer.__call__` casts variables for `call`; this method, called by itself, does not, and
+        # `run` does not leave it to the parts.
+        with AutocastScope(self.compute_dtype):
+            return super().compute_output_spec(*args, **kwargs)
 
     def dense(self, units, name):
         """A Dense sub-layer with RoFormer's initialiser."""
