@@ -7,7 +7,7 @@ import shutil
 import keras
 import numpy as np
 
-from keras_roformer.saving import atomic_folder
+from keras_roformer.saving import atomic_folder, check_room
 
 _EPOCH = re.compile(r"epoch-(\d+)")
 
@@ -59,6 +59,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         outdated = self._backups()
         self.backup_dir.mkdir(parents=True, exist_ok=True)
         with atomic_folder(self.backup_dir / f"epoch-{epoch + 1}") as folder:
+            check_room(folder, self.model)
             self.model.save_weights(folder / "model.weights.h5")
             np.savez(folder / "random.npz", **self._random_states())
         for _, folder in outdated:

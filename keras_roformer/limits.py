@@ -1,6 +1,9 @@
-"""Refusing what no machine can hold, with the number, before anything is allocated."""
+"""Refusing, with the number, memory that no machine has and ids that no embedding has."""
 
 import os
+
+# Whether to look at values, which are then read back from the device; see facades/checks.py.
+CHECK_IDS = os.environ.get("KERAS_ROFORMER_CHECK_IDS") != "0"
 
 
 def machine_memory():
@@ -27,6 +30,24 @@ def check_memory(size, what, remedy):
             f"{what} needs {_in_words(size)} of memory, this machine has "
             f"{_in_words(machine_memory())}; {remedy}"
         )
+
+
+def check_ids(name, extremes, count, owner, remedy="mend the ids"):
+    """Raise an IndexError if ids are out of range: JAX and TensorFlow would take another's vector.
+
+    Args:
+        name: the argument that holds them.
+        extremes: the least and the greatest of them.
+        count: how many vectors the embedding has.
+        owner: the model, for the error.
+        remedy: what to do other than to use the right tokenizer.
+    """
+    for found in extremes:
+        if not 0 <= found < count:
+            raise IndexError(
+                f"{name} has the id {found}, but {owner} knows the ids 0 to {count - 1}; is the "
+                f"tokenizer another model's? Use the one saved with the model, or {remedy}"
+            )
 
 
 def _in_words(size):

@@ -1,9 +1,12 @@
 """Saving so that a kill, a crash or a full disk leaves the old file or the new one, never half."""
 
 import ctypes
+import errno
 import glob
+import math
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +95,28 @@ def _exchange(a: pathlib.Path, b: pathlib.Path) -> bool:
     return rename(here, os.fsencode(a), here, os.fsencode(b), swap) == 0
 
 
+def check_room(directory: pathlib.Path, model) -> None:
+    """Raise an OSError if the disk of `directory` has no room for a Keras model's weights.
+
+    HDF5, in which Keras saves, may crash the process where a disk is full.
+    """
+    variables = [*model.variables, *getattr(getattr(model, "optimizer", None), "variables", ())]
+    size = sum(math.prod(v.shape) * _bits(v.dtype) // 8 for v in variables)
+    free = shutil.disk_usage(directory).free
+    if size > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"{type(model).__name__} has {size:,} bytes of weights, but the disk has {free:,} free "
+            "bytes (the old file stays until the new one is whole); make room or save elsewhere",
+            str(directory),
+        )
+
+
+def _bits(dtype):
+    digits = re.search(r"\d+", dtype)
+    return int(digits[0]) if digits else 8  # bool
+
+
 class AtomicSaves:
     """Mixin that lets a Keras model's `save` and `save_weights` write beside and rename.
 
@@ -100,10 +125,10 @@ class AtomicSaves:
     """
 
     def save(self, filepath, overwrite=True, **kwargs):
-        _save_beside(super().save, filepath, overwrite, **kwargs)
+        _save_beside(self, super().save, filepath, overwrite, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, **kwargs):
-        _save_beside(super().save_weights, filepath, overwrite, **kwargs)
+        _save_beside(self, super().save_weights, filepath, overwrite, **kwargs)
 
 
 class AtomicPresets:
@@ -114,16 +139,19 @@ class AtomicPresets:
 
     def save_to_preset(self, preset_dir, **kwargs):
         with atomic_folder(preset_dir, keep=True) as folder:
+            if hasattr(self, "variables"):  # tokenizers have none
+                check_room(folder, self)
             super().save_to_preset(str(folder), **kwargs)
 
 
-def _save_beside(save, filepath, overwrite=True, **kwargs):
+def _save_beside(model, save, filepath, overwrite=True, **kwargs):
     path = pathlib.Path(filepath)
     in_shards = kwargs.get("max_shard_size") is not None
     remote = "://" in str(filepath)
     if not overwrite or in_shards or remote or path.is_dir() or not path.parent.is_dir():
         save(filepath, overwrite=overwrite, **kwargs)
         return
+    check_room(path.parent, model)
     # Keras goes by the end of the name, so the name stays and the folder differs.
     folder = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(folder, ignore_errors=True)

@@ -4,7 +4,6 @@ import copy
 import inspect
 import logging
 import math
-import os
 import pathlib
 import tempfile
 
@@ -15,13 +14,12 @@ from keras_roformer import presets, surgery
 from keras_roformer.config import CONFIG_NAME, RoFormerConfig, dtype_name
 from keras_roformer.facades import cache
 from keras_roformer.facades.checks import CallChecker
+from keras_roformer.limits import CHECK_IDS
 from keras_roformer.saving import atomic, make_directory
 from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
 from keras_roformer.weights import checkpoint, names, transfer
 
 logger = logging.getLogger("keras_roformer")
-
-CHECK_IDS = os.environ.get("KERAS_ROFORMER_CHECK_IDS") != "0"
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "head_mask", "inputs_embeds")
 CONTEXT = ("encoder_hidden_states", "encoder_attention_mask")

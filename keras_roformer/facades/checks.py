@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_roformer.limits import check_ids
 from keras_roformer.tasks import IGNORED_LABEL, TASKS, problem_type
 
 INTEGERS = ("input_ids", "token_type_ids", "position_ids")
@@ -185,17 +186,11 @@ class CallChecker:
 
     def _check_range(self, name, inputs, count):
         extremes = self.extremes(inputs[name]) if name in inputs else None
-        for found in extremes or ():
-            if not 0 <= found < count:
-                raise IndexError(
-                    f"{name} has the id {found}, but {self.name} knows the ids 0 to {count - 1}; "
-                    "is the tokenizer another model's? Use the one saved with the model, or "
-                    + (
-                        f"resize_token_embeddings({found + 1})"
-                        if name == "input_ids" and found >= count
-                        else "mend the ids"
-                    )
-                )
+        if extremes is None:
+            return
+        grow = name == "input_ids" and extremes[0] >= 0
+        remedy = f"resize_token_embeddings({extremes[1] + 1})" if grow else "mend the ids"
+        check_ids(name, extremes, count, self.name, remedy)
 
     def check_labels(self, labels, logits_shape):
         """Check the labels of the task's loss.

@@ -11,6 +11,7 @@ from keras_roformer.layers.policies import (
     parts_config,
     restore_quantizers,
 )
+from keras_roformer.limits import CHECK_IDS, check_ids
 from keras_roformer.models import data
 from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.export import write_transformers
@@ -37,6 +38,23 @@ class RoFormerTask(AtomicSaves, FromPreset):
     # Arguments that the task needs its backbone to be made with.
     backbone_arguments = {}
 
+    @property
+    def preprocessor(self):
+        """The layer that makes ids of strings, or None."""
+        return getattr(self, "_preprocessor", None)
+
+    @preprocessor.setter
+    def preprocessor(self, preprocessor):
+        tokenizer = getattr(preprocessor, "tokenizer", None)
+        if tokenizer is not None and tokenizer.has_vocabulary:
+            found, most = tokenizer.vocabulary_size(), self.backbone.vocabulary_size
+            if found > most:
+                raise ValueError(
+                    f"the tokenizer has {found} tokens, but the backbone's vocabulary_size is "
+                    f"{most}; use the tokenizer saved with it, or make the backbone larger"
+                )
+        self._preprocessor = preprocessor
+
     def fit(
         self,
         x=None,
@@ -48,6 +66,7 @@ class RoFormerTask(AtomicSaves, FromPreset):
     ):
         """Train; as `keras.Model.fit`, and on strings."""
         if self.preprocessor is None:
+            self._check_ids(x)
             return keras.Model.fit(
                 self,
                 x,
@@ -78,6 +97,7 @@ class RoFormerTask(AtomicSaves, FromPreset):
     def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs):
         """Loss and metrics; as `keras.Model.evaluate`, and on strings."""
         if self.preprocessor is None or kwargs.get("_use_cached_eval_dataset"):
+            self._check_ids(x)
             return keras.Model.evaluate(
                 self, x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
             )
@@ -89,11 +109,25 @@ class RoFormerTask(AtomicSaves, FromPreset):
     def predict(self, x=None, batch_size=None, **kwargs):
         """Outputs as NumPy; as `keras.Model.predict`, and on strings."""
         if self.preprocessor is None:
+            self._check_ids(x)
             return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
         if data.is_loader(x):
             x = data.preprocess_loader(x, self.preprocessor.arrays)
             return keras.Model.predict(self, x, **kwargs)
         return super().predict(x, batch_size=batch_size, **kwargs)
+
+    def _check_ids(self, x):
+        """Look at arrays of ids, once, before the compiled part; loaders are not read for it."""
+        if not CHECK_IDS or not isinstance(x, dict):
+            return
+        counts = {
+            "token_ids": self.backbone.vocabulary_size,
+            "segment_ids": self.backbone.num_segments,
+        }
+        for name, count in counts.items():
+            ids = keras.ops.convert_to_numpy(x[name]) if name in x else None
+            if ids is not None and ids.size:
+                check_ids(name, (ids.min(), ids.max()), count, type(self).__name__)
 
     def _batches(self, source, batch_size):
         """Preprocessed batches of a loader, of a `tf.data.Dataset` or of arrays."""

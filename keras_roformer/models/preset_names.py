@@ -1,7 +1,11 @@
 """The names that `from_preset` knows."""
 
+import difflib
+import json
 import pathlib
 import re
+
+import h5py
 
 from keras_roformer import presets
 from keras_roformer.saving import AtomicPresets
@@ -46,11 +50,49 @@ def registered():
 
 
 def preset_name(preset):
-    """`preset` as KerasHub names it: paths as strings, and "owner/name" with its "hf://"."""
-    preset = str(preset)
-    if not pathlib.Path(preset).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", preset):
-        return f"hf://{preset}"
-    return preset
+    """`preset` as KerasHub names it: paths as strings, and "owner/name" with its "hf://".
+
+    Raises:
+        ValueError: there is no such preset, or a file of it cannot be read.
+        OSError: the hub cannot be reached.
+    """
+    name, known = str(preset), registered()
+    path = pathlib.Path(name).expanduser()
+    if name not in known and path.is_dir():
+        _check_files(path)
+        return str(path)
+    if name not in known and re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not path.parent.is_dir():
+        name = f"hf://{name}"
+    handle = known.get(name, {}).get("kaggle_handle", name)
+    if handle.startswith("hf://"):
+        # For its errors: KerasHub does not say what fails.
+        presets.resolve(handle.removeprefix("hf://"), weights=())
+    elif name not in known and "://" not in name:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"{name!r} is neither a directory nor a preset.{hint} Presets: {', '.join(known)}. A "
+            'model on the hub is named "owner/name"'
+        )
+    return name
+
+
+def _check_files(directory):
+    """Raise a ValueError that names a file which cannot be read, as Keras's errors do not."""
+    for file in directory.glob("*.json"):
+        try:
+            json.loads(file.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{file} is not valid JSON ({error}); download or save it again"
+            ) from None
+    for file in directory.glob("*.weights.h5"):
+        try:
+            h5py.File(file, "r").close()
+        except OSError as error:
+            raise ValueError(
+                f"{file} is not a whole HDF5 file ({error}); download or save it again"
+            ) from None
 
 
 def directory_of(preset):

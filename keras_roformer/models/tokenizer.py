@@ -59,6 +59,7 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
             raise ValueError(f"dtype must be an integer dtype for token ids, got {dtype!r}")
         super().__init__(dtype=dtype, **kwargs)
         self.file_assets = ["vocab.txt", "tokenizer_config.json"]
+        self.built = True  # it has no weights; `quantize` of a task asks every layer
         self._tokenizer = None
         self.lowercase = lowercase
         self.use_jieba = use_jieba
@@ -78,6 +79,11 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
         self._tokenizer = tokenizer
         self.lowercase = tokenizer.do_lower_case
         self.use_jieba = tokenizer.use_jieba
+
+    @property
+    def has_vocabulary(self):
+        """Whether it has its vocabulary already."""
+        return self._tokenizer is not None
 
     @property
     def tokenizer(self):

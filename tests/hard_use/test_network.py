@@ -1,5 +1,6 @@
 """No network unless asked for, no secret in any text, nothing run that a file brings."""
 
+import json
 import logging
 import os
 import subprocess
@@ -65,6 +66,7 @@ def test_token_is_never_told(tmp_path, caplog, capfd, monkeypatch):
             lambda: kr.RoFormerConfig.from_pretrained("someone/private", token=TOKEN),
             lambda: kr.RoFormerTokenizer.from_pretrained("someone/private", token=TOKEN),
             lambda: model.push_to_hub("someone/private", token=TOKEN),
+            lambda: kr.RoFormerMaskedLM.from_preset("someone/private"),
         ):
             try:
                 call()
@@ -92,6 +94,31 @@ def test_a_lambda_in_a_keras_file_is_not_run(tmp_path):
     assert not marker.exists()
     source = "\n".join(path.read_text() for path in (ROOT / "keras_roformer").rglob("*.py"))
     assert "safe_mode=False" not in source and "enable_unsafe_deserialization" not in source
+
+
+@pytest.mark.parametrize("place", ["the model", "an argument"])
+def test_a_preset_runs_no_code(tmp_path, place):
+    """KerasHub's presets name classes: neither a function of Python's nor a lambda is run."""
+    pytest.importorskip("keras_hub")
+    from keras_roformer import models
+
+    backbone = models.RoFormerBackbone(
+        vocabulary_size=9, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8
+    )
+    backbone.save_to_preset(tmp_path)
+    marker = tmp_path / "marker"
+    path = str(marker)
+    config = json.loads((tmp_path / "config.json").read_text())
+    if place == "the model":
+        config |= {"module": "os", "class_name": "mkdir", "registered_name": "mkdir"}
+        config["config"] = {"path": path}
+    else:
+        layer = keras.layers.Lambda(lambda x: (open(path, "w").close(), x)[1])
+        config["config"]["activation"] = keras.saving.serialize_keras_object(layer)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises((TypeError, ValueError)):
+        models.RoFormerBackbone.from_preset(tmp_path)
+    assert not marker.exists()
 
 
 def test_path_traversal_in_an_archive(tmp_path):
