@@ -1,0 +1,273 @@
+"""fit, evaluate and predict on everything that users have; preprocessors; without TensorFlow."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_roformer import models
+from tests.models.common import TEXTS, VOCABULARY, backbone_arguments, random_inputs
+
+LABELS = [1, 0, 1, 0]
+PAIRS = (TEXTS, TEXTS[::-1])
+
+
+@pytest.fixture
+def tokenizer():
+    return models.RoFormerHubTokenizer(VOCABULARY)
+
+
+@pytest.fixture
+def model(tokenizer):
+    keras.utils.set_random_seed(1)
+    return models.RoFormerTextClassifier(
+        models.RoFormerBackbone(
+            **backbone_arguments(vocabulary_size=len(VOCABULARY), num_layers=1)
+        ),
+        num_classes=2,
+        preprocessor=models.RoFormerTextClassifierPreprocessor(tokenizer, sequence_length=10),
+    )
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        rows = slice(2 * index, 2 * index + 2)
+        x = tuple(t[rows] for t in self.x) if isinstance(self.x, tuple) else self.x[rows]
+        return x, np.array(LABELS[rows])
+
+
+def torch_loader(x):
+    torch = pytest.importorskip("torch", reason="torch's DataLoader needs torch")
+    rows = list(zip(*x, strict=True)) if isinstance(x, tuple) else x
+    return torch.utils.data.DataLoader(list(zip(rows, LABELS, strict=True)), batch_size=2)
+
+
+def tf_data(x):
+    tf = pytest.importorskip("tensorflow", reason="tf.data needs TensorFlow")
+    return tf.data.Dataset.from_tensor_slices((x, LABELS)).batch(2)
+
+
+def grain_data(x):
+    grain = pytest.importorskip("grain", reason="grain is in the extra hub")
+    rows = list(zip(*x, strict=True)) if isinstance(x, tuple) else x
+    source = list(zip(rows, LABELS, strict=True))
+    return grain.MapDataset.source(source).batch(2)
+
+
+SOURCES = {"PyDataset": Batches, "DataLoader": torch_loader, "tf.data": tf_data}
+SOURCES |= {"grain": grain_data}
+
+
+@pytest.mark.parametrize("x", (TEXTS, PAIRS), ids=("texts", "pairs"))
+@pytest.mark.parametrize("kind", (*SOURCES, "lists", "arrays"))
+def test_every_source_gives_the_same(model, kind, x):
+    want = model.evaluate(x, np.array(LABELS), batch_size=2, verbose=0)[0]
+    if kind in SOURCES:
+        source = SOURCES[kind](x)
+        got = model.evaluate(source, verbose=0)[0]
+        history = model.fit(source, validation_data=source, epochs=2, verbose=0)
+        assert model.predict(source, verbose=0).shape == (4, 2)
+    else:
+        if kind == "arrays":
+            x = tuple(map(np.array, x)) if isinstance(x, tuple) else np.array(x)
+        data = (x, np.array(LABELS))
+        got = model.evaluate(*data, batch_size=2, verbose=0)[0]
+        history = model.fit(*data, validation_data=data, epochs=2, verbose=0)
+        assert model.predict(x, verbose=0).shape == (4, 2)
+    assert got == pytest.approx(want, abs=1e-5)
+    assert len(history.history["val_loss"]) == 2
+
+
+def test_loaders_and_arrays_mix(model):
+    data = (TEXTS, np.array(LABELS))
+    history = model.fit(Batches(TEXTS), validation_data=data, verbose=0)
+    assert "val_loss" in history.history
+    history = model.fit(*data, validation_data=Batches(TEXTS), batch_size=2, verbose=0)
+    assert "val_loss" in history.history
+
+
+def test_generator(model):
+    model.fit((Batches(TEXTS)[i] for i in (0, 1)), steps_per_epoch=2, verbose=0)
+
+
+def test_arrays_need_no_preprocessor(model):
+    model.preprocessor = None
+    inputs = random_inputs(model.backbone, batch=4)
+    model.fit(inputs, np.array(LABELS), validation_split=0.5, verbose=0)
+    assert model.predict(inputs, verbose=0).shape == (4, 2)
+
+
+def test_progress_is_that_of_keras(model, capsys):
+    model.fit(TEXTS, np.array(LABELS), batch_size=2, verbose=2)
+    assert "loss" in capsys.readouterr().out
+
+
+def test_learning_what_can_be_learnt(model):
+    model.compile(optimizer=keras.optimizers.Adam(1e-2), metrics=["accuracy"])
+    first = model.evaluate(TEXTS, np.array(LABELS), verbose=0)[0]
+    model.fit(TEXTS, np.array(LABELS), epochs=15, verbose=0)
+    assert model.evaluate(TEXTS, np.array(LABELS), verbose=0)[0] < first / 2
+
+
+# Preprocessors
+
+
+def numpy_of(x):
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, x)
+
+
+def test_a_tuple_of_texts_is_a_pair(tokenizer):
+    preprocessor = models.RoFormerTextClassifierPreprocessor(tokenizer, sequence_length=20)
+    pair = numpy_of(preprocessor((TEXTS[:1], TEXTS[1:2])))
+    documented = tokenizer.tokenizer(
+        TEXTS[0], TEXTS[1], padding="max_length", max_length=20, return_tensors="np"
+    )
+    np.testing.assert_array_equal(pair["token_ids"], documented["input_ids"])
+    np.testing.assert_array_equal(pair["segment_ids"], documented["token_type_ids"])
+    np.testing.assert_array_equal(pair["padding_mask"], documented["attention_mask"])
+    x, y = preprocessor((TEXTS[:2], [0, 1]))
+    assert keras.ops.shape(x["token_ids"]) == (2, 20)
+    assert list(y) == [0, 1]
+
+
+@pytest.mark.parametrize("truncate", ("round_robin", "waterfall"))
+def test_long_pairs_are_cut(tokenizer, truncate):
+    preprocessor = models.RoFormerTextClassifierPreprocessor(tokenizer, 10, truncate)
+    x = numpy_of(preprocessor((TEXTS[2], TEXTS[0])))
+    first, second = (tokenizer.tokenize(text).tolist() for text in (TEXTS[2], TEXTS[0]))
+    kept = (4, 3) if truncate == "round_robin" else (7, 0)
+    kept = (min(kept[0], len(first)), 7 - min(kept[0], len(first)))
+    want = [2, *first[: kept[0]], 3, *second[: kept[1]], 3]
+    assert x["token_ids"].tolist() == want
+
+
+def test_whole_words_are_hidden(tokenizer):
+    preprocessor = models.RoFormerMaskedLMPreprocessor(
+        tokenizer,
+        sequence_length=16,
+        mask_selection_rate=0.4,
+        mask_selection_length=6,
+        mask_token_rate=1.0,
+        random_token_rate=0.0,
+    )
+    text = "好玩的天气，好玩的公园。"  # 好玩 is no word of the vocabulary: two pieces
+    ids, words = tokenizer.tokenizer.encode_words(text)
+    words = np.array(words)
+    seen = set()
+    for seed in range(12):
+        keras.utils.set_random_seed(seed)
+        x, y, weights = numpy_of(preprocessor(text))
+        hidden = np.flatnonzero(x["token_ids"] == tokenizer.mask_token_id)
+        assert hidden.tolist() == x["mask_positions"][weights > 0].tolist()
+        assert y[weights > 0].tolist() == [ids[i - 1] for i in hidden]
+        chosen = set(words[hidden - 1].tolist())
+        assert all(np.isin(np.flatnonzero(words == word) + 1, hidden).all() for word in chosen)
+        seen.add(tuple(hidden))
+    assert len(seen) > 3
+    keras.utils.set_random_seed(3)
+    again = numpy_of(preprocessor(text))
+    keras.utils.set_random_seed(3)
+    keras.tree.map_structure(np.testing.assert_array_equal, again, numpy_of(preprocessor(text)))
+
+
+def test_token_labels_are_those_of_first_characters(tokenizer):
+    preprocessor = models.RoFormerTokenClassifierPreprocessor(tokenizer, sequence_length=8)
+    text = "我们去公园玩。"
+    assert tokenizer.tokenizer.tokenize(text) == ["我们", "去", "公园", "玩", "。"]
+    x, y, weights = numpy_of(preprocessor([text], np.array([[1, 2, 3, 4, 5, -100, 7, 9]])))
+    assert y.tolist() == [[0, 1, 3, 4, 0, 7, 0, 0]]
+    assert weights.tolist() == [[0, 1, 1, 1, 0, 1, 0, 0]]
+
+
+def test_answers_become_token_positions(tokenizer):
+    question, context = "太差了！", "我们去公园玩。"
+    words = len(tokenizer.tokenizer.tokenize(question))
+    # [CLS] question [SEP] 我们 去 公园 玩 [SEP]: the last token of the context is cut off.
+    preprocessor = models.RoFormerQuestionAnsweringPreprocessor(tokenizer, words + 7)
+    answer = np.array([[3, 5], [6, 7]])
+    x, y, weights = numpy_of(preprocessor(([question] * 2, [context] * 2), answer))
+    start = y["start_logits"][0]
+    assert tokenizer.id_to_token(x["token_ids"][0, start]) == "公园"
+    assert y["end_logits"][0] == start
+    assert weights["start_logits"].tolist() == weights["end_logits"].tolist() == [1, 0]
+
+
+def test_choices_stand_beside_their_prompts(tokenizer):
+    preprocessor = models.RoFormerMultipleChoicePreprocessor(tokenizer, sequence_length=16)
+    x = numpy_of(preprocessor((TEXTS[:2], [TEXTS[:3], TEXTS[1:]])))
+    assert x["token_ids"].shape == (2, 3, 16)
+    pair = models.RoFormerTextClassifierPreprocessor(tokenizer, 16)((TEXTS[1], TEXTS[3]))
+    np.testing.assert_array_equal(x["token_ids"][1, 2], numpy_of(pair)["token_ids"])
+
+
+def test_wrong_inputs_are_named(tokenizer):
+    preprocessor = models.RoFormerTextClassifierPreprocessor(tokenizer, sequence_length=8)
+    with pytest.raises(TypeError, match="expected a string"):
+        preprocessor([1, 2])
+    with pytest.raises(ValueError, match="equally many"):
+        preprocessor((TEXTS[:1], TEXTS[:2]))
+    with pytest.raises(ValueError, match="at least 3"):
+        preprocessor.sequence_length = 2
+    with pytest.raises(ValueError, match="round_robin"):
+        models.RoFormerTextClassifierPreprocessor(tokenizer, truncate="left")
+    labels = models.RoFormerTokenClassifierPreprocessor(tokenizer, sequence_length=8)
+    with pytest.raises(ValueError, match="each of the 7 characters"):
+        labels([TEXTS[0]], np.zeros((1, 3), int))
+
+
+# Imports
+
+_WITHOUT = """
+import sys
+for name in {blocked}:
+    sys.modules[name] = None
+sys.path.insert(0, {root!r})
+import keras_roformer
+import keras_hub
+import numpy as np
+model = keras_hub.models.TextClassifier.from_preset("roformer_tiny_zh", num_classes=2)
+model.preprocessor.sequence_length = 8
+texts, labels = ["很好吃。", "太差了。"], np.array([1, 0])
+model.fit(texts, labels, verbose=0)
+model.fit((texts, texts), labels, verbose=0)
+assert model.predict(texts, verbose=0).shape == (2, 2)
+assert model.preprocessor.tokenizer.detokenize(model.preprocessor.tokenizer(texts)) == texts
+assert not any(sys.modules.get(name) for name in {blocked})
+print("fine")
+"""
+
+
+@pytest.mark.parametrize("blocked", (["tensorflow", "tensorflow_text"], ["tensorflow_text"]))
+def test_without_tensorflow_and_its_text(blocked, backend):
+    if backend == "tensorflow" and "tensorflow" in blocked:
+        pytest.skip("the backend is TensorFlow")
+    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    result = subprocess.run(
+        [sys.executable, "-c", _WITHOUT.format(blocked=blocked, root=root)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": backend},
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.strip().endswith("fine")
+
+
+def test_importing_the_package_imports_no_keras():
+    code = "import sys, keras_roformer; print([m for m in sys.modules if m.startswith('keras')])"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=os.path.dirname(os.path.dirname(os.path.dirname(__file__))),
+    )
+    assert "'keras'" not in result.stdout and "keras_hub" not in result.stdout
