@@ -8,28 +8,35 @@ among the readers: what it does with damaged files is the C library's business.
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import os
 import pathlib
-import shutil
 import sys
 import tempfile
 import time
 import warnings
 
-import atheris
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-with atheris.instrument_imports(include=["keras_roformer"]):
+if __name__ == "__main__":
+    import atheris
+
+    instrumented = atheris.instrument_imports(include=["keras_roformer"])
+else:  # the readers alone, for test_readers.py
+    instrumented = contextlib.nullcontext()
+
+with instrumented:
     from keras_roformer.config import RoFormerConfig
     from keras_roformer.tokenizers import RoFormerTokenizer, RoFormerTokenizerFast
     from keras_roformer.weights import CheckpointError, checkpoint, tf_checkpoint
 
 PRESET = ROOT / "presets" / "roformer_tiny_zh"
-WORK = pathlib.Path(tempfile.mkdtemp(dir="/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None))
+MEMORY = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
+FOLDER = tempfile.TemporaryDirectory(dir=MEMORY)  # removed when the process ends
+WORK = pathlib.Path(FOLDER.name)
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "今天", "天气", "##好", "a", "##b", "é"]
 
 
@@ -202,7 +209,7 @@ def main():
         if time.monotonic() - start > options.seconds:
             total = sum(counts.values())
             print(f"{total} inputs in {options.seconds} s without a crash: {counts}", flush=True)
-            shutil.rmtree(WORK)
+            FOLDER.cleanup()
             os._exit(0)  # sys.exit would be taken for a crash of the test
 
     arguments = [sys.argv[0], str(corpus), f"-artifact_prefix={options.folder}/"]
@@ -211,12 +218,17 @@ def main():
     atheris.Fuzz()
 
 
-TOKENIZERS = []
-if __name__ == "__main__":
+def prepare():
+    """What all readers share: quiet, and tokenizers of one small vocabulary."""
     logging.disable()  # what a tokenizer says about a strange vocabulary
     warnings.simplefilter("ignore")
     small_tokenizer()
     for cls in (RoFormerTokenizer, RoFormerTokenizerFast):
         for use_jieba in (True, False):
             TOKENIZERS.append(cls(str(WORK / "small" / "vocab.txt"), use_jieba=use_jieba))
+
+
+TOKENIZERS = []
+if __name__ == "__main__":
+    prepare()
     main()
