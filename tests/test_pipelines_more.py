@@ -166,6 +166,14 @@ def test_the_length_and_the_end_of_continuations(pipes):
     assert cut[0]["generated_text"] == first
 
 
+def test_a_model_that_is_no_decoder(checkpoints, caplog):
+    pipeline("text-generation", checkpoints("fill-mask"))
+    assert "the model is no decoder" in caplog.text
+    caplog.clear()
+    pipeline("text-generation", checkpoints("text-generation"))
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     "task, call, error, message",
     [

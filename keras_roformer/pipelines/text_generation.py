@@ -1,8 +1,12 @@
 """text-generation: continuations of prompts."""
 
+import logging
+
 import numpy as np
 
 from keras_roformer.pipelines.base import Pipeline, Sample, without_none
+
+logger = logging.getLogger("keras_roformer")
 
 # As in transformers, where the model says nothing else.
 GENERATION_DEFAULTS = dict(max_new_tokens=256, do_sample=True, temperature=0.7)
@@ -42,6 +46,14 @@ class TextGenerationPipeline(Pipeline):
         seed=None,
         generation=None,
     )
+
+    def __init__(self, model, *args, **kwargs):
+        super().__init__(model, *args, **kwargs)
+        if not model.config.is_decoder:
+            logger.warning(
+                "the model is no decoder: its tokens see those after them, and it writes nonsense; "
+                "give one that was trained with is_decoder=True"
+            )
 
     def check(self, given):
         stop = given.get("stop_sequence")
