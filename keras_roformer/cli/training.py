@@ -9,6 +9,11 @@ from keras_roformer import presets
 from keras_roformer.backend import choose_backend
 from keras_roformer.cli.common import read_records
 
+# Batches whose examples are sorted by length together, at most; and the pools of an epoch, at
+# least: with fewer, a short and a long text would never meet in a batch.
+POOL = 32
+LEAST_POOLS = 8
+
 # Task → (task of the network, documented class, default columns).
 TASKS = {
     "text-classification": (
@@ -97,11 +102,11 @@ def fine_tune(
     )
     network = RoFormerNetwork(config, task=network_task)
     transfer.load(network, checkpoint.read(directory), source=str(model))
-    classifier = _trainable(network)
+    classifier = trainable(network)
 
-    encode = _encode_texts if task == "text-classification" else _encode_words
+    encode = encode_texts if task == "text-classification" else _encode_words
     train_set, test_set = (
-        _batches(encode(tokenizer, some, config.label2id, max_length), batch_size, shuffle)
+        batches_of(encode(tokenizer, some, config.label2id, max_length), batch_size, shuffle)
         for some, shuffle in ((examples, rng), (held_out, None))
     )
     steps = epochs * len(train_set)
@@ -191,7 +196,7 @@ def _labels(examples, path, least=2):
     return sorted(found, key=lambda label: (label != "O", label))
 
 
-def _trainable(network):
+def trainable(network):
     """A Keras model of ids and mask → logits."""
     import keras
 
@@ -202,7 +207,7 @@ def _trainable(network):
     return keras.Model(inputs, network(**inputs)["logits"])
 
 
-def _encode_texts(tokenizer, examples, index_of, max_length):
+def encode_texts(tokenizer, examples, index_of, max_length):
     """`(ids, label, weight)` of texts."""
     texts = [text for text, _ in examples]
     rows = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
@@ -231,29 +236,35 @@ def _encode_words(tokenizer, examples, index_of, max_length):
     return encoded
 
 
-def _batches(encoded, batch_size, rng):
-    """A `PyDataset` of padded batches; shuffled before each epoch with `rng`."""
+def batches_of(encoded, batch_size, rng):
+    """A `PyDataset` of padded batches of similar lengths; shuffled before each epoch with `rng`.
+
+    Texts are sorted by length inside random pools of up to `POOL` batches, which saves most of the
+    padding and leaves an epoch's batches random.
+    """
     import keras
 
     from keras_roformer.pipelines.runtime import padded_size, rows_and_masks
 
+    lengths = np.array([len(ids) for ids, _, _ in encoded])
+
     class Batches(keras.utils.PyDataset):
         def __init__(self):
             super().__init__()
-            self.order = np.arange(len(encoded))
             self.on_epoch_end()
 
         def __len__(self):
             return -(-len(encoded) // batch_size)
 
         def __getitem__(self, index):
-            chosen = self.order[index * batch_size : (index + 1) * batch_size]
+            chosen = self.batches[index]
             rows = [encoded[i] for i in chosen]
-            lengths = [len(ids) for ids, _, _ in rows]
-            width = padded_size(max(lengths))  # few widths, as JAX compiles each
+            width = int(lengths[chosen].max())
+            if keras.backend.backend() == "jax":
+                width = padded_size(width)  # few widths, as each is compiled
             x = {
                 "input_ids": _padded([ids for ids, _, _ in rows], width, "int32"),
-                "attention_mask": rows_and_masks(lengths, width),
+                "attention_mask": rows_and_masks(lengths[chosen], width),
             }
             labels, weights = [row[1] for row in rows], [row[2] for row in rows]
             if isinstance(labels[0], int):
@@ -261,8 +272,15 @@ def _batches(encoded, batch_size, rng):
             return x, _padded(labels, width, "int32"), _padded(weights, width, "float32")
 
         def on_epoch_end(self):
-            if rng is not None:
-                self.order = rng.permutation(len(encoded))
+            order = np.arange(len(encoded)) if rng is None else rng.permutation(len(encoded))
+            size = batch_size * min(POOL, max(1, len(self) // LEAST_POOLS))
+            self.batches = []
+            for start in range(0, len(order), size):
+                pool = order[start : start + size]
+                pool = pool[np.argsort(lengths[pool], kind="stable")]
+                self.batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+            if rng is not None and size > batch_size:
+                self.batches = [self.batches[i] for i in rng.permutation(len(self.batches))]
 
     return Batches()
 
