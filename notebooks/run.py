@@ -40,7 +40,7 @@ def execute(path, write):
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(HERE)}}
     client = NotebookClient(
-        notebook, timeout=1800, resources=resources, record_timing=False, coalesce_streams=True
+        notebook, timeout=2 * 3600, resources=resources, record_timing=False, coalesce_streams=True
     )
     client.execute()
     if write:
