@@ -45,6 +45,7 @@ ROWS = {
     "bfloat16-8x128": _forward((8, 128), dtype="bfloat16") | dict(wanted=(2.0, 0, 0)),
     "bfloat16-1x16": _forward((1, 16), dtype="bfloat16") | dict(wanted=(2.0, 0, 0), rounds=25),
     "train-4x128": dict(work="train", wanted=(1.3, 1.3, 1.3), memory=1.0, rounds=5),
+    "fine-tune-2000": dict(work="fine_tune", wanted=(1.5, 1.5, 1.5), rounds=2),
     "generate-1": dict(work="generate", options=dict(batch=1), wanted=(1.5, 3.0, 3.0), rounds=3),
     "generate-8": dict(work="generate", options=dict(batch=8), wanted=(1.5, 3.0, 3.0), rounds=3),
     "fill-mask-500": dict(work="fill_mask", wanted=(3.0, 0, 0), rounds=3, batches=(1, 32)),
@@ -52,6 +53,9 @@ ROWS = {
     "cold-start": dict(work=None, wanted=(1.5, 0, 0), rounds=3),
     "import": dict(work=None, wanted=(0, 0, 0), rounds=5),
 }
+
+# Work on real texts with the preset in the box.
+TEXTS = ("fine_tune", "fill_mask", "classify")
 
 
 class Process:
@@ -105,15 +109,26 @@ def measure(name, backend, options, processes):
     old = backend != "torch" or "batches" in row
     peer_python = options.oracle_python if old else sys.executable
     work, arguments = row["work"], dict(row.get("options", {}))
-    if options.size and work in ("forward", "train", "generate"):
-        arguments["size"] = options.size
-    sides = {}
+    if options.size:  # to try the benchmark itself
+        arguments |= {"count": 64} if work in TEXTS else {"size": options.size}
+    sides, times, results = {}, {}, {}
+
+    def drop(label, error):
+        """Go on without a peer that fails."""
+        if label == "ours":
+            raise error
+        print(f"{name} on {backend}, {label}: {error}", file=sys.stderr)
+        for table_of_labels in (sides, times, results):
+            table_of_labels.pop(label, None)
 
     def add(label, python, library, peer_backend=backend, **changes):
         key = library, peer_backend, python, changes.get("batch_size"), changes.get("dtype")
         if key not in processes:
             processes[key] = Process(python, library, peer_backend, options)
-        answer = processes[key]("prepare", work=work, **{**arguments, **changes})
+        try:
+            answer = processes[key]("prepare", work=work, **{**arguments, **changes})
+        except RuntimeError as error:
+            return drop(label, error)
         sides[label] = (processes[key], answer["version"])
 
     # Ours first: it makes the checkpoint that the others load.
@@ -139,13 +154,16 @@ def measure(name, backend, options, processes):
                 add("onnxruntime", sys.executable, "onnxruntime")
             if importlib.util.find_spec("keras_hub"):
                 add("keras_hub BERT", sys.executable, "keras_hub")
-    times = {label: [] for label in sides}
-    results = {}
+    times |= {label: [] for label in sides}
     rounds = options.rounds or row.get("rounds", 5)
     warm_up = 1 + (rounds > 10)  # compiles, fills caches
     for number in range(rounds + warm_up):
-        for label, (side, _) in sides.items():
-            answer = side("run")
+        for label, (side, _) in list(sides.items()):
+            try:
+                answer = side("run")
+            except RuntimeError as error:
+                drop(label, error)
+                continue
             results[label] = answer["result"]
             if number >= warm_up:
                 times[label].append(answer["seconds"])
@@ -257,7 +275,7 @@ def table(rows):
                 _time(ours),
                 label + (f" {_time(seconds)}" if seconds else ""),
                 f"{seconds / ours:.2f}×" if seconds else "–",
-                f"{wanted}×" if wanted and label == next(iter(medians)) else "–",
+                f"{wanted}×" if wanted and label == next(iter(medians), None) else "–",
                 f"{memory['ours'] / 2**20:.0f} / {memory[label] / 2**20:.0f} MiB"
                 f" = {memory['ours'] / max(memory[label], 1):.2f}"
                 if label in memory
@@ -298,9 +316,10 @@ def main():
                     row = measure(name, backend, options, processes)
                 except (RuntimeError, subprocess.CalledProcessError) as error:
                     print(f"{name} on {backend}: {error}", file=sys.stderr)
+                    continue
+                finally:
                     for key in [k for k, p in processes.items() if p.process.poll() is not None]:
                         del processes[key]
-                    continue
                 kept = [r for r in kept if (r["row"], r["backend"]) != (name, backend)] + [row]
                 options.output.write_text(json.dumps(kept, indent=1) + "\n")
                 print("\n".join(table([row]).splitlines()[2:]), row["difference"], flush=True)

@@ -333,6 +333,131 @@ class Worker:
 
         return step
 
+    def fine_tune(self, count=2000, batch_size=32, max_length=256):
+        """An epoch of classification of reviews of mixed length, with tokenizing them.
+
+        Ours is what `keras-roformer train` does: `fit` on batches of similar lengths. transformers'
+        batches are padded to their longest text; under jit to a multiple of 64, as each width is
+        compiled.
+        """
+        texts, labels = reviews(count)
+        if self.library == "ours":
+            return self._fine_tune_ours(texts, labels, batch_size, max_length)
+        import transformers
+
+        path = ROOT / "presets" / PRESET
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+        cls = getattr(self._module(), f"{PREFIXES[self.backend]}RoFormerForSequenceClassification")
+        model = cls.from_pretrained(
+            path, num_labels=2, **({"from_pt": True} if self.backend == "tensorflow" else {})
+        )
+        order = np.random.default_rng(0)
+        multiple = 64 if self.backend == "jax" else None
+
+        def batches():
+            rows = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+            shuffled = order.permutation(len(rows))
+            for start in range(0, len(rows) - batch_size + 1, batch_size):
+                chosen = shuffled[start : start + batch_size]
+                batch = tokenizer.pad(
+                    {"input_ids": [rows[i] for i in chosen]},
+                    pad_to_multiple_of=multiple,
+                    return_tensors="np",
+                )
+                inputs = {n: batch[n].astype("int32") for n in ("input_ids", "attention_mask")}
+                yield inputs, np.array([labels[i] for i in chosen], "int32")
+
+        return getattr(self, f"_fine_tune_{self.backend}")(model, batches)
+
+    def _fine_tune_ours(self, texts, labels, batch_size, max_length):
+        import keras
+
+        from keras_roformer import RoFormerConfig, RoFormerTokenizer, presets
+        from keras_roformer.cli import training
+        from keras_roformer.tasks import RoFormerNetwork
+        from keras_roformer.weights import checkpoint, transfer
+
+        directory = presets.resolve(PRESET)
+        tokenizer = RoFormerTokenizer.from_pretrained(PRESET)
+        network = RoFormerNetwork(
+            RoFormerConfig.from_pretrained(directory), task="sequence_classification"
+        )
+        transfer.load(network, checkpoint.read(directory), source=PRESET)
+        model = training.trainable(network)
+        model.compile(
+            optimizer=keras.optimizers.AdamW(1e-4),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=self.backend == "jax",
+        )
+        examples = list(zip(texts, labels, strict=True))
+        random = np.random.default_rng(0)
+
+        def step():
+            encoded = training.encode_texts(tokenizer, examples, {0: 0, 1: 1}, max_length)
+            data = training.batches_of(encoded, batch_size, random)
+            return model.fit(data, epochs=1, verbose=0, shuffle=False).history["loss"][0]
+
+        return step
+
+    def _fine_tune_torch(self, model, batches):
+        import torch
+
+        model.train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+
+        def step():
+            for inputs, labels in batches():
+                inputs = {name: torch.as_tensor(x).long() for name, x in inputs.items()}
+                loss = model(**inputs, labels=torch.as_tensor(labels).long()).loss
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+            return loss.item()
+
+        return step
+
+    def _fine_tune_tensorflow(self, model, batches):
+        import tensorflow as tf
+        import tf_keras
+
+        model.compile(
+            tf_keras.optimizers.Adam(1e-4),
+            tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        spec = tf.TensorSpec((None, None), "int32")
+        signature = (
+            {"input_ids": spec, "attention_mask": spec},
+            tf.TensorSpec((None,), "int32"),
+        )
+        data = tf.data.Dataset.from_generator(batches, output_signature=signature)
+        return lambda: model.fit(data, epochs=1, verbose=0).history["loss"][0]
+
+    def _fine_tune_jax(self, model, batches):
+        import jax
+        import optax
+
+        optimizer = optax.adamw(1e-4)
+
+        def loss(params, inputs, labels, rng):
+            logits = model(**inputs, params=params, dropout_rng=rng, train=True)[0]
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        @functools.partial(jax.jit, donate_argnums=(0, 1))
+        def compiled(params, state, inputs, labels, rng):
+            rng, own = jax.random.split(rng)
+            value, gradients = jax.value_and_grad(loss)(params, inputs, labels, own)
+            updates, state = optimizer.update(gradients, state, params)
+            return optax.apply_updates(params, updates), state, value, rng
+
+        state = [model.params, optimizer.init(model.params), jax.random.PRNGKey(0)]
+
+        def step():
+            for inputs, labels in batches():
+                state[0], state[1], value, state[2] = compiled(*state[:2], inputs, labels, state[2])
+            return float(value)
+
+        return step
+
     def generate(self, size="base", batch=1, tokens=64):
         """Greedy continuation of 16 tokens by exactly `tokens` more."""
         model = self._model("ForCausalLM", size, is_decoder=True)
