@@ -102,7 +102,8 @@ def padding_bias(attention_mask, dtype):
             f"got {tuple(attention_mask.shape)}"
         )
     mask = ops.cast(attention_mask, dtype)
-    mask = mask[:, None, None, :] if rank == 2 else mask[:, None, :, :]
+    # Not by indexing with None, which has no operation in LiteRT.
+    mask = ops.expand_dims(mask, (1, 2) if rank == 2 else 1)
     return (1.0 - mask) * lowest(dtype)
 
 

@@ -34,9 +34,10 @@ def layer_norm(layer, x):
     """The output of a built `keras.layers.LayerNormalization` over the last axis, as `dense`."""
     if keras.config.backend() != "torch" or x.dtype != (gamma := layer.gamma.value).dtype:
         return layer.call(x)
+    # In float32 whatever the dtype. ONNX's tracer does not know the shape of `x`, so not that.
     return torch.nn.functional.layer_norm(
-        x, x.shape[-1:], gamma, layer.beta.value, layer.epsilon
-    )  # in float32 whatever the dtype
+        x, layer.gamma.shape, gamma, layer.beta.value, layer.epsilon
+    )
 
 
 def split_heads(x, num_heads):

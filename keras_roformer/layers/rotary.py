@@ -40,7 +40,7 @@ def rotary_angles(positions, frequencies):
     Returns:
         The rotation that `apply_rotary` takes, in the form that suits the backend.
     """
-    positions = ops.cast(positions, "float32")[..., None]
+    positions = ops.expand_dims(ops.cast(positions, "float32"), -1)
     parts = (ops.convert_to_tensor(part, dtype="float32") for part in frequencies)
     turns = sum(_fraction(positions * part) for part in parts)
     angles = _fraction(turns) * (2 * math.pi)  # (..., L, H/2)

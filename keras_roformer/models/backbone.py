@@ -8,7 +8,7 @@ from keras_hub.models import Backbone
 
 from keras_roformer.config import RoFormerConfig
 from keras_roformer.layers.policies import parts_config, read_parts_config, restore_quantizers
-from keras_roformer.models.export import write_transformers
+from keras_roformer.models.export import TorchModule, write_transformers
 from keras_roformer.models.preset_names import FromPreset
 from keras_roformer.tasks import build_backbone
 
@@ -34,7 +34,7 @@ CONFIG_FIELDS = {
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
-class RoFormerBackbone(FromPreset, Backbone):
+class RoFormerBackbone(TorchModule, FromPreset, Backbone):
     """RoFormer without a head: a functional model with named inputs and outputs.
 
     Inputs, each (B, L) int32: `token_ids`; `segment_ids`, 0 for the first text and 1 for the second
@@ -159,6 +159,19 @@ class RoFormerBackbone(FromPreset, Backbone):
             path: the directory, made if it is not there, for config.json and model.safetensors.
         """
         write_transformers(pathlib.Path(path), self.network())
+
+    def enable_lora(self, rank, target_layer_names=None):
+        """Freeze everything and give some layers two small matrices of `rank` to train.
+
+        Args:
+            rank: their inner size.
+            target_layer_names: names of the layers; by default `["query", "value"]`.
+        """
+        super().enable_lora(rank, target_layer_names)
+        for part in self._flatten_layers():
+            # Keras leaves the biases to be trained, but `save_lora_weights` would lose them.
+            if getattr(part, "lora_enabled", False) and part.bias is not None:
+                part.bias.trainable = False
 
     def get_config(self):
         # Not from `super()`, which takes the names off the policies of quantised layers.

@@ -14,12 +14,12 @@ from keras_roformer.layers.policies import (
 from keras_roformer.limits import CHECK_IDS, check_ids
 from keras_roformer.models import data
 from keras_roformer.models.backbone import RoFormerBackbone
-from keras_roformer.models.export import write_transformers
+from keras_roformer.models.export import TorchModule, write_transformers
 from keras_roformer.models.preset_names import FromPreset
 from keras_roformer.saving import AtomicSaves
 
 
-class RoFormerTask(AtomicSaves, FromPreset):
+class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
     """Mixin of the tasks, before KerasHub's class for a task in their bases.
 
     It is no `Task` itself: Keras cannot make functional models of classes whose bases meet again.

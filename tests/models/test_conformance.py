@@ -33,7 +33,7 @@ TWO = TEXTS[:2]
 PAIRS = (TWO, TWO[::-1])
 # A label per character, -100 where a row has no more.
 CHARACTER_LABELS = np.array([[0, 1, 2] + [-100] * 9] * 2)
-PROBABILITY_OF_WORDS = (2, LENGTH, len(VOCABULARY))
+WORD_LOGITS = (2, LENGTH, len(VOCABULARY))
 # Of a preprocessor: all words are hidden, so that two runs hide the same.
 HIDE_ALL = dict(
     mask_selection_rate=1.0,
@@ -43,10 +43,10 @@ HIDE_ALL = dict(
 )
 # Name of a task → arguments of the task, of its preprocessor, (x, y) to train on, shape of outputs.
 TASKS = {
-    "MaskedLM": ({}, HIDE_ALL, (TWO,), PROBABILITY_OF_WORDS),
+    "MaskedLM": ({}, HIDE_ALL, (TWO,), WORD_LOGITS),
     "TextClassifier": ({"num_classes": 3}, {}, (TWO, [0, 2]), (2, 3)),
     "TokenClassifier": ({"num_classes": 3}, {}, (TWO, CHARACTER_LABELS), (2, LENGTH, 3)),
-    "CausalLM": ({}, {}, (TWO,), PROBABILITY_OF_WORDS),
+    "CausalLM": ({}, {}, (TWO,), WORD_LOGITS),
     "TextEmbedder": ({}, {}, (TWO, np.ones((2, HIDDEN), "float32")), (2, HIDDEN)),
     "QuestionAnswering": (
         {},

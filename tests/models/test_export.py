@@ -1,0 +1,88 @@
+"""The export matrix: each file is run without Keras and gives the numbers of the model.
+
+What Keras itself refuses is tested too, so that the table in the README stays true.
+"""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_roformer.models import RoFormerBackbone, RoFormerTextClassifier
+from tests import tolerances
+from tests.models.common import backbone_arguments, random_inputs, randomise
+
+BACKEND = keras.config.backend()
+EXPORTS = {
+    "tensorflow": ("tf_saved_model", "onnx"),
+    "jax": (),
+    "torch": ("onnx", "torch"),
+}
+# What Keras says of the others.
+REFUSED = {
+    "tensorflow": {"torch": "requires PyTorch backend"},
+    # Keras gives each input a length of its own; input_signature with a fixed length is left.
+    "jax": {
+        "tf_saved_model": "incompatible shapes",
+        "onnx": "incompatible shapes",
+        "litert": "requires TensorFlow or PyTorch backend",
+        "torch": "requires PyTorch backend",
+    },
+    "torch": {"tf_saved_model": "has no attribute 'shape'", "litert": "litert-torch"},
+}
+SUFFIX = {"tf_saved_model": "", "onnx": ".onnx", "litert": ".tflite", "torch": ".pt2"}
+
+
+def saved_model(path):
+    import tensorflow as tf
+
+    served = tf.saved_model.load(path)
+    return lambda inputs: served.serve({k: tf.constant(v) for k, v in inputs.items()}).numpy()
+
+
+def onnx(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(None, inputs)[0]
+
+
+def torch_program(path):
+    import torch
+
+    module = torch.export.load(path).module()
+    return lambda inputs: (
+        module({k: torch.from_numpy(v) for k, v in inputs.items()}).detach().numpy()
+    )
+
+
+LOADERS = {"tf_saved_model": saved_model, "onnx": onnx, "torch": torch_program}
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    keras.utils.set_random_seed(0)
+    task = RoFormerTextClassifier(
+        RoFormerBackbone(**backbone_arguments()), num_classes=3, preprocessor=None
+    )
+    randomise(task)
+    task(random_inputs(task.backbone))
+    return task
+
+
+@pytest.mark.parametrize("kind", EXPORTS[BACKEND])
+def test_an_exported_model_gives_the_same_numbers(classifier, kind, tmp_path):
+    path = str(tmp_path / f"model{SUFFIX[kind]}")
+    classifier.export(path, format=kind, verbose=False)
+    run = LOADERS[kind](path)
+    # A file is for any batch and any length, not for those it was traced with.
+    for batch, length in ((3, 7), (1, 12)):
+        inputs = random_inputs(classifier.backbone, batch, length, seed=length)
+        expected = keras.ops.convert_to_numpy(classifier(inputs))
+        np.testing.assert_allclose(run(inputs), expected, **tolerances.FLOAT32)
+
+
+@pytest.mark.parametrize("kind", REFUSED[BACKEND])
+def test_what_keras_refuses(classifier, kind, tmp_path):
+    message = REFUSED[BACKEND][kind]
+    with pytest.raises((ValueError, TypeError, AttributeError, ImportError), match=message):
+        classifier.export(str(tmp_path / f"model{SUFFIX[kind]}"), format=kind, verbose=False)
