@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import glob
 import math
 import os
 import pathlib
@@ -14,14 +13,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def atomic(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a temporary path beside `path` to write to, and renames it to `path` at the end.
+    """Yields a temporary path to write to, and renames it to `path` at the end.
 
-    The bytes reach the disk before the rename. What an earlier save that was killed has left is
-    removed: one process at a time may save a file.
+    It has the same name, in a folder of its own beside `path`: Keras goes by the end of a name, and
+    safetensors makes a temporary file of its own, whose name nobody knows. The bytes reach the disk
+    before the rename. What an earlier save that was killed has left is removed: one process at a
+    time may save a file.
     """
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        leftover.unlink(missing_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    folder = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    temporary = folder / path.name
     try:
         temporary.touch()
         mode = temporary.stat().st_mode
@@ -29,9 +31,8 @@ def atomic(path: pathlib.Path) -> Iterator[pathlib.Path]:
         temporary.chmod(mode)  # safetensors makes files that only their owner may read
         _to_disk(temporary)
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     sync_directory(path.parent)
 
 
@@ -152,18 +153,8 @@ def _save_beside(model, save, filepath, overwrite=True, **kwargs):
         save(filepath, overwrite=overwrite, **kwargs)
         return
     check_room(path.parent, model)
-    # Keras goes by the end of the name, so the name stays and the folder differs.
-    folder = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        save(folder / path.name, **kwargs)
-        if (folder / path.name).is_file():
-            _to_disk(folder / path.name)
-        os.replace(folder / path.name, path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    sync_directory(path.parent)
+    with atomic(path) as temporary:
+        save(temporary, **kwargs)
 
 
 def _to_disk(path):

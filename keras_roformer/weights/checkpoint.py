@@ -6,6 +6,7 @@ the file. A leading `roformer.` is there or not as in the file.
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ def write(
     stored = layouts.LAYOUTS[layout][1](tensors, kinds)
     stem, suffix = Path(FORMATS[format]).stem, Path(FORMATS[format]).suffix
     for leftover in directory.glob(f".{stem}*.tmp"):  # of a save that was killed
-        leftover.unlink()
+        shutil.rmtree(leftover, ignore_errors=True)
 
     shards = _split(stored, limit)
     whole, index = directory / FORMATS[format], directory / f"{FORMATS[format]}.index.json"
