@@ -144,7 +144,7 @@ def test_a_tuple_of_texts_is_a_pair(tokenizer):
 def test_long_pairs_are_cut(tokenizer, truncate):
     preprocessor = models.RoFormerTextClassifierPreprocessor(tokenizer, 10, truncate)
     x = numpy_of(preprocessor((TEXTS[2], TEXTS[0])))
-    first, second = (tokenizer.tokenize(text).tolist() for text in (TEXTS[2], TEXTS[0]))
+    first, second = (numpy_of(tokenizer.tokenize(text)).tolist() for text in (TEXTS[2], TEXTS[0]))
     kept = (4, 3) if truncate == "round_robin" else (7, 0)
     kept = (min(kept[0], len(first)), 7 - min(kept[0], len(first)))
     want = [2, *first[: kept[0]], 3, *second[: kept[1]], 3]
