@@ -41,7 +41,8 @@ class Block(keras.layers.Layer):
 
         Inside one outer Keras call, a built sub-layer with the same compute dtype needs none of
         the bookkeeping of `Layer.__call__` (about 0.1 ms each on torch, which is most of the time
-        of a small model). Quantised layers and layers of another dtype take the whole way.
+        of a small model). Quantised layers and layers of another dtype take the whole way, and what
+        they give is cast to this block's compute dtype.
         """
         if layer.quantization_mode is None and layer.compute_dtype == self.compute_dtype:
             if type(layer) is keras.layers.Dense:
@@ -49,7 +50,11 @@ class Block(keras.layers.Layer):
             if type(layer) is keras.layers.LayerNormalization:
                 return kernels.layer_norm(layer, *args)
             return layer.call(*args, **kwargs)
-        return layer(*args, **kwargs)
+        return keras.tree.map_structure(self._cast, layer(*args, **kwargs))
+
+    def _cast(self, x):
+        floating = keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
+        return ops.cast(x, self.compute_dtype) if floating else x
 
     def compute_output_spec(self, *args, **kwargs):
         # `Layer.__call__` casts variables for `call`; this method, called by itself, does not, and
