@@ -85,12 +85,15 @@ def quantizers_of(layer):
     """Path → serialised config of the parts of `layer` not quantised in the default way.
 
     Policies do not tell them, and they change the outputs: of int8 with weights only, for example.
+    A `ReversibleEmbedding` made again from its policy alone quantises its inputs in int4 too, which
+    is not Keras's default way.
     """
     configs = {}
     for part in parts_of(layer):
         config = getattr(part, "quantization_config", None)
         if isinstance(config, QuantizationConfig) and config.mode in ("int8", "int4"):
-            if config.get_config() != type(config)().get_config():
+            by_default = config.get_config() == type(config)().get_config()
+            if not by_default or isinstance(part, keras.layers.ReversibleEmbedding):
                 configs[part.path] = keras.saving.serialize_keras_object(config)
     return configs
 

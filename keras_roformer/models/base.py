@@ -170,9 +170,10 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             config["backbone"] = keras.layers.deserialize(config["backbone"])
         if head is None:
             return super().from_config(config)
-        # The head takes its policies from the backbone, whose layers have theirs already.
+        # The head takes its policies from the backbone, whose layers have theirs already. Not by the
+        # public setter: in place of a map, that adds the new policy to the map.
         backbone = config["backbone"]
-        backbone.dtype_policy = joined_policies(backbone.dtype_policy, head["dtype"])
+        backbone._dtype_policy = joined_policies(backbone.dtype_policy, head["dtype"])
         task = super().from_config(config)
         restore_quantizers(task.head, head["quantizers"])
         return task
