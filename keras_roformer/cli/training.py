@@ -281,6 +281,10 @@ def batches_of(encoded, batch_size, rng):
                 self.batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
             if rng is not None and size > batch_size:
                 self.batches = [self.batches[i] for i in rng.permutation(len(self.batches))]
+            # On TensorFlow, Keras leaves open only the sizes in which the first two batches differ.
+            widths = [lengths[batch].max() for batch in self.batches]
+            other = int(np.argmax(np.array(widths) != widths[0]))
+            self.batches.insert(1, self.batches.pop(other))
 
     return Batches()
 
