@@ -225,11 +225,12 @@ class RoFormerBackbone(TorchModule, FromPreset, Backbone):
                     "its axes with model_parallel_dim_name and data_parallel_dim_name"
                 )
         layout_map = keras.distribution.LayoutMap(device_mesh)
-        layout_map["word_embeddings/embeddings"] = (model, data)
-        layout_map["attention/(query|key|value)/kernel"] = (data, model)
-        layout_map["attention/(query|key|value)/bias"] = (model,)
-        layout_map["attention/output_dense/kernel"] = (model, data)
-        layout_map["intermediate_dense/kernel"] = (data, model)
-        layout_map["intermediate_dense/bias"] = (model,)
-        layout_map["layer_[0-9]+/output_dense/kernel"] = (model, data)
+        # Whole paths, as Keras 3.15 matches them (a part was enough before).
+        layout_map[".*word_embeddings/embeddings"] = (model, data)
+        layout_map[".*attention/(query|key|value)/kernel"] = (data, model)
+        layout_map[".*attention/(query|key|value)/bias"] = (model,)
+        layout_map[".*attention/output_dense/kernel"] = (model, data)
+        layout_map[".*intermediate_dense/kernel"] = (data, model)
+        layout_map[".*intermediate_dense/bias"] = (model,)
+        layout_map[".*layer_[0-9]+/output_dense/kernel"] = (model, data)
         return layout_map
