@@ -96,7 +96,7 @@ class RoFormerLMHead(Block):
 
     def call(self, x, word_embeddings=None, positions=None):
         if positions is not None:
-            x = ops.take_along_axis(x, positions[..., None], axis=1)  # (B, P, D)
+            x = _rows(x, positions)  # (B, P, D)
         x = self.activate(self.run(self.transform, x))
         x = self.run(self.norm, x)  # (B, L, E)
         if self.tied:
@@ -267,3 +267,14 @@ class RoFormerSummaryHead(Block):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], 1)
+
+
+def _rows(x, positions):
+    """The rows of (B, L, D) `x` at (B, P) `positions`.
+
+    As one look-up of whole rows: `take_along_axis` would look up every number, and compares sizes
+    in a way that ties a torch export to those it was traced with.
+    """
+    batch, length = ops.shape(x)[:2]
+    first = length * ops.arange(batch, dtype=positions.dtype)  # (B,)
+    return ops.take(ops.reshape(x, (-1, x.shape[-1])), positions + first[:, None], axis=0)

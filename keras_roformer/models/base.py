@@ -170,8 +170,8 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             config["backbone"] = keras.layers.deserialize(config["backbone"])
         if head is None:
             return super().from_config(config)
-        # The head takes its policies from the backbone, whose layers have theirs already. Not by the
-        # public setter: in place of a map, that adds the new policy to the map.
+        # The head takes its policies from the backbone, whose layers have theirs already. Not by
+        # the public setter: in place of a map, that adds the new policy to the map.
         backbone = config["backbone"]
         backbone._dtype_policy = joined_policies(backbone.dtype_policy, head["dtype"])
         task = super().from_config(config)

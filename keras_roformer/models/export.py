@@ -1,6 +1,7 @@
 """Models → files for other programs: Keras's exports, and directories that transformers loads."""
 
 import keras
+import numpy as np
 
 from keras_roformer.weights import checkpoint, names, transfer
 
@@ -39,8 +40,22 @@ class TorchModule:
             format: as for `keras.Model.export`; the README tells which work on which backend.
             kwargs: as for `keras.Model.export`.
         """
-        if keras.config.backend() == format == "torch" and kwargs.get("input_signature") is None:
-            kwargs.setdefault("dynamic_shapes", self._dynamic_shapes())
+        if not self._called:  # Keras asks for it on torch
+            self(
+                {
+                    name: np.zeros([size or 1 for size in x.shape], "int32")
+                    for name, x in self.input.items()
+                }
+            )
+        if kwargs.get("input_signature") is None:
+            if keras.config.backend() == format == "torch":
+                kwargs.setdefault("dynamic_shapes", self._dynamic_shapes())
+            elif (keras.config.backend(), format) == ("jax", "tf_saved_model"):
+                # Keras would give the inputs' lengths names of their own, as if they differed.
+                kwargs["jax2tf_kwargs"] = {
+                    "polymorphic_shapes": self._shared_sizes(),
+                    **(kwargs.get("jax2tf_kwargs") or {}),
+                }
         return super().export(filepath, format=format, **kwargs)
 
     def _dynamic_shapes(self):
@@ -51,3 +66,17 @@ class TorchModule:
             for name, x in self.input.items()
         }
         return [(shapes,)]  # of the one argument in `*args`
+
+    def _shared_sizes(self):
+        """Names of the open sizes, as jax2tf has them: equal names are equal sizes."""
+        axes = {2: ("batch", "length"), 3: ("batch", "choices", "length")}
+        shapes = {
+            name: [
+                own if size is None else size
+                for own, size in zip(axes[len(x.shape)], x.shape, strict=True)
+            ]
+            for name, x in self.input.items()
+        }
+        if "mask_positions" in shapes:
+            shapes["mask_positions"] = ["batch", "positions"]
+        return [{name: f"({', '.join(map(str, shape))})" for name, shape in shapes.items()}]

@@ -7,22 +7,21 @@ import keras
 import numpy as np
 import pytest
 
-from keras_roformer.models import RoFormerBackbone, RoFormerTextClassifier
+from keras_roformer.models import RoFormerBackbone, RoFormerMaskedLM, RoFormerTextClassifier
 from tests import tolerances
 from tests.models.common import backbone_arguments, random_inputs, randomise
 
 BACKEND = keras.config.backend()
 EXPORTS = {
     "tensorflow": ("tf_saved_model", "onnx"),
-    "jax": (),
+    "jax": ("tf_saved_model",),
     "torch": ("onnx", "torch"),
 }
 # What Keras says of the others.
 REFUSED = {
     "tensorflow": {"torch": "requires PyTorch backend"},
-    # Keras gives each input a length of its own; input_signature with a fixed length is left.
+    # For ONNX, Keras gives each input a length of its own.
     "jax": {
-        "tf_saved_model": "incompatible shapes",
         "onnx": "incompatible shapes",
         "litert": "requires TensorFlow or PyTorch backend",
         "torch": "requires PyTorch backend",
@@ -58,26 +57,39 @@ def torch_program(path):
 LOADERS = {"tf_saved_model": saved_model, "onnx": onnx, "torch": torch_program}
 
 
-@pytest.fixture(scope="module")
-def classifier():
+def make(task_class, **arguments):
     keras.utils.set_random_seed(0)
-    task = RoFormerTextClassifier(
-        RoFormerBackbone(**backbone_arguments()), num_classes=3, preprocessor=None
-    )
+    task = task_class(RoFormerBackbone(**backbone_arguments()), preprocessor=None, **arguments)
     randomise(task)
-    task(random_inputs(task.backbone))
     return task
 
 
+@pytest.fixture(scope="module")
+def classifier():
+    return make(RoFormerTextClassifier, num_classes=3)
+
+
+@pytest.fixture(scope="module")
+def masked_lm():
+    return make(RoFormerMaskedLM)
+
+
+@pytest.mark.parametrize("task", ("classifier", "masked_lm"))
 @pytest.mark.parametrize("kind", EXPORTS[BACKEND])
-def test_an_exported_model_gives_the_same_numbers(classifier, kind, tmp_path):
+def test_an_exported_model_gives_the_same_numbers(task, kind, tmp_path, request):
+    if (BACKEND, kind, task) == ("torch", "onnx", "masked_lm"):
+        pytest.skip("Keras traces with one token at position 1; masked_only=False exports")
+    task = request.getfixturevalue(task)
     path = str(tmp_path / f"model{SUFFIX[kind]}")
-    classifier.export(path, format=kind, verbose=False)
+    task.export(path, format=kind, verbose=False)
     run = LOADERS[kind](path)
     # A file is for any batch and any length, not for those it was traced with.
-    for batch, length in ((3, 7), (1, 12)):
-        inputs = random_inputs(classifier.backbone, batch, length, seed=length)
-        expected = keras.ops.convert_to_numpy(classifier(inputs))
+    for batch, length in ((3, 7), (2, 12)):
+        inputs = random_inputs(task.backbone, batch, length, seed=length)
+        if "mask_positions" in task.input:
+            positions = np.random.default_rng(length).integers(0, length, (batch, 3))
+            inputs["mask_positions"] = positions.astype("int32")
+        expected = keras.ops.convert_to_numpy(task(inputs))
         np.testing.assert_allclose(run(inputs), expected, **tolerances.FLOAT32)
 
 
