@@ -64,7 +64,7 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         validation_data=None,
         **kwargs,
     ):
-        """Train; as `keras.Model.fit`, and on strings."""
+        """Train; as `keras.Model.fit`, and on strings, which are shuffled as arrays are."""
         if self.preprocessor is None:
             self._check_ids(x)
             return keras.Model.fit(
@@ -76,23 +76,33 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
                 validation_data=validation_data,
                 **kwargs,
             )
-        if data.is_loader(x) or data.is_loader(validation_data):
-            x = self._batches((x, y, sample_weight), batch_size)
-            if validation_data is not None:
-                if isinstance(validation_data, tuple):
-                    validation_data = keras.utils.unpack_x_y_sample_weight(validation_data)
-                else:
-                    validation_data = (validation_data, None, None)
-                validation_data = self._batches(validation_data, batch_size)
-            return keras.Model.fit(self, x, validation_data=validation_data, **kwargs)
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            sample_weight=sample_weight,
-            validation_data=validation_data,
-            **kwargs,
-        )
+        if data.is_dataset(x) and not data.is_loader(validation_data):
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                sample_weight=sample_weight,
+                validation_data=validation_data,
+                shuffle=False,  # that is the dataset's own business; KerasHub would warn
+                **kwargs,
+            )
+        # KerasHub takes strings in the order in which they come, in every epoch, and no loaders.
+        if not data.is_dataset(x) and not data.is_loader(x):
+            x = data.ArrayBatches(x, y, sample_weight, batch_size)
+            if split := kwargs.pop("validation_split", None):
+                x, validation_data = x.split(split, validation_data)
+            if kwargs.pop("shuffle", True):
+                x.shuffle()
+            y = sample_weight = None
+            kwargs["shuffle"] = False  # not the batches once more
+        x = self._batches((x, y, sample_weight), batch_size)
+        if validation_data is not None:
+            if isinstance(validation_data, tuple):
+                validation_data = keras.utils.unpack_x_y_sample_weight(validation_data)
+            else:
+                validation_data = (validation_data, None, None)
+            validation_data = self._batches(validation_data, batch_size)
+        return keras.Model.fit(self, x, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs):
         """Loss and metrics; as `keras.Model.evaluate`, and on strings."""
@@ -101,20 +111,22 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             return keras.Model.evaluate(
                 self, x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
             )
-        if data.is_loader(x):
-            x = data.preprocess_loader(x, self.preprocessor.arrays)
-            return keras.Model.evaluate(self, x, **kwargs)
-        return super().evaluate(x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs)
+        if data.is_dataset(x):
+            return super().evaluate(
+                x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
+            )
+        x = self._batches((x, y, sample_weight), batch_size)
+        return keras.Model.evaluate(self, x, **kwargs)
 
     def predict(self, x=None, batch_size=None, **kwargs):
         """Outputs as NumPy; as `keras.Model.predict`, and on strings."""
         if self.preprocessor is None:
             self._check_ids(x)
             return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
-        if data.is_loader(x):
-            x = data.preprocess_loader(x, self.preprocessor.arrays)
-            return keras.Model.predict(self, x, **kwargs)
-        return super().predict(x, batch_size=batch_size, **kwargs)
+        if data.is_dataset(x):
+            return super().predict(x, batch_size=batch_size, **kwargs)
+        x = self._batches((x, None, None), batch_size)
+        return keras.Model.predict(self, x, **kwargs)
 
     def _check_ids(self, x):
         """Look at arrays of ids, once, before the compiled part; loaders are not read for it."""
@@ -130,13 +142,17 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
                 check_ids(name, (ids.min(), ids.max()), count, type(self).__name__)
 
     def _batches(self, source, batch_size):
-        """Preprocessed batches of a loader, of a `tf.data.Dataset` or of arrays."""
+        """Preprocessed batches of a loader, of a tf.data or grain dataset, or of arrays."""
         x = source[0]
+        if data.is_dataset(x):
+            tf_data = hasattr(x, "element_spec")
+            return x.map(self.preprocess_samples if tf_data else self._preprocess_element)
         if not data.is_loader(x):
-            if hasattr(x, "element_spec"):  # tf.data
-                return x.map(self.preprocess_samples)
             x = data.ArrayBatches(*source, batch_size)
         return data.preprocess_loader(x, self.preprocessor.arrays)
+
+    def _preprocess_element(self, batch):
+        return data.preprocess_batch(batch, self.preprocessor.arrays)
 
     @classmethod
     def arguments_of(cls, config):

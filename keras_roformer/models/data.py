@@ -80,6 +80,11 @@ def is_loader(x):
     return isinstance(x, (keras.utils.PyDataset, types.GeneratorType)) or is_torch_loader(x)
 
 
+def is_dataset(x):
+    """Whether `x` is a tf.data or a grain dataset."""
+    return hasattr(x, "element_spec") or type(x).__module__.partition(".")[0] == "grain"
+
+
 def is_torch_loader(x):
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(x, torch.utils.data.DataLoader)
@@ -93,7 +98,7 @@ def preprocess_loader(loader, preprocess):
         loader = copy.copy(loader)
         loader.collate_fn = functools.partial(_collate, loader.collate_fn, preprocess)
         return loader
-    return (_preprocess_batch(batch, preprocess) for batch in loader)
+    return (preprocess_batch(batch, preprocess) for batch in loader)
 
 
 class _PreprocessedDataset(keras.utils.PyDataset):
@@ -114,7 +119,7 @@ class _PreprocessedDataset(keras.utils.PyDataset):
         return len(self._dataset)
 
     def __getitem__(self, index):
-        return _preprocess_batch(self._dataset[index], self._preprocess)
+        return preprocess_batch(self._dataset[index], self._preprocess)
 
     def on_epoch_begin(self):
         self._dataset.on_epoch_begin()
@@ -124,41 +129,98 @@ class _PreprocessedDataset(keras.utils.PyDataset):
 
 
 class ArrayBatches(keras.utils.PyDataset):
-    """Batches of arrays and lists, to stand beside a loader in one call of `fit`."""
+    """Batches of arrays and lists, in their order or, after `shuffle`, in another each epoch.
+
+    Args:
+        x, y, sample_weight: lists, arrays, tensors or Series of equal lengths; tuples and dicts of
+            these; or None.
+        batch_size: by default 32.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
 
     def __init__(self, x, y, sample_weight, batch_size):
         super().__init__()
-        self._parts = (x, y, sample_weight)
+        self._parts = _map_columns(_column, (x, y, sample_weight))
         self._batch_size = batch_size or 32
-        first = x
-        while isinstance(first, (tuple, dict)):
-            first = next(iter(first.values() if isinstance(first, dict) else first))
-        self._length = len(first)
+        lengths = set()
+        _map_columns(lambda column: lengths.add(len(column)), self._parts)
+        if len(lengths) != 1:
+            raise ValueError(
+                f"x, y and sample_weight have {sorted(lengths)} rows; give equally many of each"
+            )
+        self._rows = np.arange(lengths.pop())
+        self._is_shuffled = False
+
+    def shuffle(self):
+        """Take another order now and after each epoch; `keras.utils.set_random_seed` fixes it."""
+        self._is_shuffled = True
+        self.on_epoch_end()
+
+    def split(self, fraction, other=None):
+        """The first rows, and the last `fraction` of them as `(x, y, sample_weight)`; or `other`.
+
+        Raises:
+            ValueError: a part would be empty.
+        """
+        if other is not None:
+            return self, other
+        first = int(len(self._rows) * (1 - fraction))
+        if not 0 < first < len(self._rows):
+            raise ValueError(
+                f"validation_split={fraction} of {len(self._rows)} rows leaves a part empty; it "
+                "must be between 0 and 1, with rows enough"
+            )
+        parts = (self._take(np.arange(first)), self._take(np.arange(first, len(self._rows))))
+        return ArrayBatches(*parts[0], self._batch_size), parts[1]
 
     def __len__(self):
-        return -(-self._length // self._batch_size)
+        return -(-len(self._rows) // self._batch_size)
 
     def __getitem__(self, index):
-        rows = slice(index * self._batch_size, (index + 1) * self._batch_size)
-        return keras.utils.pack_x_y_sample_weight(*(_slice(part, rows) for part in self._parts))
+        rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
+        return keras.utils.pack_x_y_sample_weight(*self._take(rows))
+
+    def _take(self, rows):
+        def rows_of(column):
+            return [column[row] for row in rows] if isinstance(column, list) else column[rows]
+
+        return _map_columns(rows_of, self._parts)
+
+    def on_epoch_end(self):
+        if self._is_shuffled:
+            self._rows = np.random.permutation(self._rows)
 
 
-def _slice(part, rows):
+def _map_columns(function, part):
+    """`function` of every column in nested tuples and dicts; None stays."""
     if isinstance(part, tuple):
-        return tuple(_slice(item, rows) for item in part)
+        return tuple(_map_columns(function, item) for item in part)
     if isinstance(part, dict):
-        return {name: _slice(item, rows) for name, item in part.items()}
-    return None if part is None else part[rows]
+        return {name: _map_columns(function, item) for name, item in part.items()}
+    return None if part is None else function(part)
+
+
+def _column(x):
+    """`x` as a list of texts or a NumPy array."""
+    if isinstance(x, (str, bytes)):
+        raise TypeError(f"expected a list of strings, got one: {x!r:.100}; put it into a list")
+    if hasattr(x, "to_list"):  # ragged tensors, Series
+        x = x.to_list()
+    if isinstance(x, list) and is_text(x):
+        return x
+    return keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else np.asarray(x)
 
 
 def _collate(collate, preprocess, samples):
     import torch
 
-    batch = _preprocess_batch(collate(samples), preprocess)
+    batch = preprocess_batch(collate(samples), preprocess)
     return keras.tree.map_structure(torch.as_tensor, batch)
 
 
-def _preprocess_batch(batch, preprocess):
+def preprocess_batch(batch, preprocess):
     if isinstance(batch, list):  # of torch's collation: a batch of strings, or (x, y, …)
         plain = bool(batch) and isinstance(batch[0], (str, bytes))
         batch = (batch,) if plain else tuple(batch)

@@ -107,6 +107,48 @@ def test_arrays_need_no_preprocessor(model):
     assert model.predict(inputs, verbose=0).shape == (4, 2)
 
 
+class Seen:
+    """A preprocessor's `arrays` that remembers the labels of each batch."""
+
+    def __init__(self, model, monkeypatch):
+        self.labels = []
+        arrays = model.preprocessor.arrays
+
+        def remember(x, y=None, sample_weight=None):
+            self.labels.append(list(y))
+            return arrays(x, y, sample_weight)
+
+        monkeypatch.setattr(model.preprocessor, "arrays", remember)
+
+
+def test_strings_are_shuffled_in_every_epoch(model, monkeypatch):
+    """As Keras shuffles arrays; KerasHub takes strings in the same order every time."""
+    texts, labels = TEXTS * 8, np.arange(32) % 2
+    orders = []
+    for shuffle in (True, False):
+        seen = Seen(model, monkeypatch)
+        model.fit(texts, labels, batch_size=16, epochs=2, shuffle=shuffle, verbose=0)
+        batches = seen.labels[-4:]  # before them, Keras looks at some on TensorFlow
+        orders.append([batches[0] + batches[1], batches[2] + batches[3]])
+    assert orders[0][0] != orders[0][1] and orders[0][0] != labels.tolist()
+    assert all(sum(order) == 16 for order in orders[0])
+    assert orders[1] == [labels.tolist()] * 2
+
+
+def test_the_last_rows_are_split_off_for_validation(model, monkeypatch):
+    seen = Seen(model, monkeypatch)
+    labels = np.array([0] * 12 + [1] * 4)
+    history = model.fit(TEXTS * 4, labels, validation_split=0.25, batch_size=16, verbose=0)
+    assert "val_loss" in history.history
+    assert [0] * 12 in seen.labels and [1] * 4 in seen.labels
+    with pytest.raises(ValueError, match="validation_split=0.99"):
+        model.fit(TEXTS, np.array(LABELS), validation_split=0.99)
+    with pytest.raises(ValueError, match=r"\[3, 4\] rows"):
+        model.fit(TEXTS, np.array(LABELS)[:3])
+    with pytest.raises(TypeError, match="put it into a list"):
+        model.predict(TEXTS[0])
+
+
 def test_progress_is_that_of_keras(model, capsys):
     model.fit(TEXTS, np.array(LABELS), batch_size=2, verbose=2)
     assert "loss" in capsys.readouterr().out
@@ -115,7 +157,7 @@ def test_progress_is_that_of_keras(model, capsys):
 def test_learning_what_can_be_learnt(model):
     model.compile(optimizer=keras.optimizers.Adam(1e-2), metrics=["accuracy"])
     first = model.evaluate(TEXTS, np.array(LABELS), verbose=0)[0]
-    model.fit(TEXTS, np.array(LABELS), epochs=15, verbose=0)
+    model.fit(TEXTS, np.array(LABELS), epochs=30, verbose=0)
     assert model.evaluate(TEXTS, np.array(LABELS), verbose=0)[0] < first / 2
 
 
