@@ -296,3 +296,41 @@ def test_freezing():
     lines = []
     model.summary(print_fn=lambda line, **_: lines.append(line))
     assert "roformer" in "\n".join(lines).lower()
+
+
+@pytest.mark.skipif(keras.config.backend() != "torch", reason="transformers 5 has torch only")
+@pytest.mark.parametrize("name", NAMES[:-1])
+def test_transformers_loads_what_is_exported(name, tmp_path):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers", minversion="5")
+    model = make(name, preprocessor=True)
+    model.export_to_transformers(tmp_path)
+    theirs = getattr(transformers, model.transformers_class)
+    theirs, report = theirs.from_pretrained(
+        tmp_path, output_loading_info=True, attn_implementation="eager"
+    )
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    assert not report["mismatched_keys"]
+
+    inputs = inputs_of(name, model)
+    positions = inputs.pop("mask_positions", None)
+    renamed = {"token_ids": "input_ids", "segment_ids": "token_type_ids"}
+    with torch.no_grad():
+        found = theirs.eval()(
+            **{renamed.get(key, "attention_mask"): torch.from_numpy(x) for key, x in inputs.items()}
+        )
+    if positions is not None:
+        inputs["mask_positions"] = positions
+    got = outputs_of(model, inputs)
+    for key, logits in (got if isinstance(got, dict) else {"logits": got}).items():
+        want = found[key].numpy()
+        if positions is not None:
+            want = np.take_along_axis(want, positions[..., None], axis=1)
+        if name == "CausalLM":  # what padding predicts is nobody's business
+            real = inputs["padding_mask"].astype(bool)
+            logits, want = logits[real], want[real]
+        np.testing.assert_allclose(logits, want, **tolerances.FLOAT32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer(TEXTS[0])["input_ids"] == list(
+        model.preprocessor.tokenizer.tokenizer(TEXTS[0])["input_ids"]
+    )
