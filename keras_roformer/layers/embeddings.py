@@ -77,7 +77,8 @@ class RoFormerEmbeddings(Block):
         if inputs_embeds is None:
             x = self.run(self.word_embeddings, token_ids)  # (B, L, E)
             if self.pad_token_id is not None:
-                padding = ops.equal(token_ids, self.pad_token_id)[..., None]
+                # Not `[..., None]`, which LiteRT has no operation for on booleans.
+                padding = ops.expand_dims(ops.equal(token_ids, self.pad_token_id), -1)
                 x = ops.where(padding, ops.stop_gradient(x), x)
         else:
             x = ops.cast(inputs_embeds, self.compute_dtype)

@@ -13,7 +13,7 @@ from tests.models.common import backbone_arguments, random_inputs, randomise
 
 BACKEND = keras.config.backend()
 EXPORTS = {
-    "tensorflow": ("tf_saved_model", "onnx"),
+    "tensorflow": ("tf_saved_model", "onnx", "litert"),
     "jax": ("tf_saved_model",),
     "torch": ("onnx", "torch"),
 }
@@ -45,6 +45,27 @@ def onnx(path):
     return lambda inputs: session.run(None, inputs)[0]
 
 
+def litert(path):
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(path)
+
+    def run(inputs):
+        details = interpreter.get_input_details()
+        index = {
+            name: detail["index"] for name in inputs for detail in details if name in detail["name"]
+        }
+        for name, x in inputs.items():
+            interpreter.resize_tensor_input(index[name], x.shape)
+        interpreter.allocate_tensors()
+        for name, x in inputs.items():
+            interpreter.set_tensor(index[name], x)
+        interpreter.invoke()
+        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+    return run
+
+
 def torch_program(path):
     import torch
 
@@ -54,7 +75,7 @@ def torch_program(path):
     )
 
 
-LOADERS = {"tf_saved_model": saved_model, "onnx": onnx, "torch": torch_program}
+LOADERS = {"tf_saved_model": saved_model, "onnx": onnx, "litert": litert, "torch": torch_program}
 
 
 def make(task_class, **arguments):
