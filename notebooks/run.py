@@ -55,6 +55,8 @@ def main():
     options = parser.parse_args()
     os.environ.update(NO_NETWORK, HF_HUB_OFFLINE="1", TF_CPP_MIN_LOG_LEVEL="3")
     os.environ["KERAS_ROFORMER_NOTEBOOKS"] = "full" if options.write else "short"
+    # What tqdm, which is not used, says where ipywidgets is missing.
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
     os.environ["PYTHONPATH"] = str(HERE.parent)
     os.environ.pop("KERAS_BACKEND", None)  # each notebook chooses its own
     failed = 0
