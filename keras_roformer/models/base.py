@@ -1,6 +1,7 @@
 """What all tasks share: loaders in `fit`, presets by any name, exports."""
 
 import pathlib
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import keras
@@ -193,6 +194,24 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         task = super().from_config(config)
         restore_quantizers(task.head, head["quantizers"])
         return task
+
+    def save_task_weights(self, filepath):
+        """Save the head's weights. Not, as KerasHub, the optimizer's: a preset is no checkpoint."""
+        with self._without_optimizer():
+            super().save_task_weights(filepath)
+
+    def load_task_weights(self, filepath):
+        """Load the head's weights, not the state of an optimizer beside them."""
+        with self._without_optimizer():
+            super().load_task_weights(filepath)
+
+    @contextmanager
+    def _without_optimizer(self):
+        optimizer, self.optimizer = getattr(self, "optimizer", None), None
+        try:
+            yield
+        finally:
+            self.optimizer = optimizer
 
     def export_to_transformers(self, path):
         """Write a directory that transformers' class for this task loads.

@@ -1,5 +1,7 @@
 """The tasks: their numbers, presets in every format, files, and what they refuse."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -124,6 +126,23 @@ def test_presets_of_both_formats_and_keras_files_give_the_model_again(name, tmp_
     assert_equal(outputs_of(again, inputs), want)
     ids = again.preprocessor.tokenizer(TEXTS[:1])
     assert ids == model.preprocessor.tokenizer(TEXTS[:1])
+
+
+def test_a_preset_has_no_optimizer_and_training_goes_on(tmp_path):
+    model = make("TextClassifier", preprocessor=True)
+    labels = np.array([0, 1, 2, 0])
+    model.fit(TEXTS, labels, verbose=0)
+    model.save_to_preset(tmp_path / "preset")
+    assert int(model.optimizer.iterations) == 1
+    model.fit(TEXTS, labels, verbose=0)
+    assert int(model.optimizer.iterations) == 2
+    model.save_to_preset(tmp_path / "preset")
+    assert b"optimizer" not in (tmp_path / "preset" / "task.weights.h5").read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = type(model).from_preset(tmp_path / "preset")
+    inputs = inputs_of("TextClassifier", model)
+    assert_equal(outputs_of(again, inputs), outputs_of(model, inputs))
 
 
 @pytest.mark.parametrize("format", checkpoint.FORMATS)
