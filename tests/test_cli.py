@@ -203,7 +203,7 @@ def test_help_and_version(run):
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "keras_roformer.cli", *arguments]
+    return [sys.executable, "-m", "keras_roformer", *arguments]
 
 
 @pytest.mark.framework_free

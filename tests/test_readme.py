@@ -70,7 +70,7 @@ def run_command(command):
     words = shlex.split(command)
     environment = {**os.environ, "COLUMNS": "100"}
     return subprocess.run(
-        [sys.executable, "-m", "keras_roformer.cli", *words[1:]],
+        [sys.executable, "-m", "keras_roformer", *words[1:]],
         env=environment,
         capture_output=True,
         text=True,

@@ -40,7 +40,7 @@ def main(arguments=None):
         sys.stdout.flush()
     except click.UsageError as error:
         context = f"; see {error.ctx.command_path} --help" if error.ctx else ""
-        _fail(f"{_one_line(error.format_message())}{context}", 2)
+        _fail(f"{_one_line(error.format_message()).rstrip('.')}{context}", 2)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
     except BrokenPipeError:

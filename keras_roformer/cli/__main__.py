@@ -1,5 +1,0 @@
-"""`python -m keras_roformer.cli`."""
-
-from keras_roformer.cli import main
-
-main()
