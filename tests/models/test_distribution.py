@@ -19,14 +19,18 @@ BACKEND = keras.config.backend()
 def run(*command):
     """Losses that a recipe prints, and all its output."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *command],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment,
-        timeout=600,
-    )
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, *command],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=environment,
+            timeout=600,
+        )
+        # A process of torchrun sometimes aborts while its threads end (seen once in 14 runs).
+        if "terminate called without an active exception" not in done.stderr:
+            break
     assert done.returncode == 0, done.stderr[-3000:]
     losses = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("losses")]
     assert len(losses) == 1, done.stdout

@@ -37,6 +37,7 @@ def main(steps=3):
         losses.append(mean.item())
     if rank == 0:
         print("losses", *losses, flush=True)
+    distributed.barrier()  # nobody leaves while another still talks to it
     distributed.destroy_process_group()
 
 
