@@ -170,7 +170,7 @@ class RoFormerBackbone(TorchModule, FromPreset, Backbone):
         super().enable_lora(rank, target_layer_names)
         for part in self._flatten_layers():
             # Keras leaves the biases to be trained, but `save_lora_weights` would lose them.
-            if getattr(part, "lora_enabled", False) and part.bias is not None:
+            if getattr(part, "lora_enabled", False) and getattr(part, "bias", None) is not None:
                 part.bias.trainable = False
 
     def get_config(self):

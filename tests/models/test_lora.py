@@ -74,6 +74,12 @@ def test_other_layers_can_be_named():
     assert losses[-1] < losses[0]
 
 
+def test_embeddings_can_be_named():
+    backbone = make_backbone()
+    backbone.enable_lora(rank=2, target_layer_names=["word_embeddings"])
+    assert {w.path.split("/")[-2] for w in backbone.trainable_weights} == {"word_embeddings"}
+
+
 def test_a_file_of_another_rank_is_refused(tmp_path):
     backbone = make_backbone()
     backbone.enable_lora(rank=2)
