@@ -78,20 +78,22 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
                 **kwargs,
             )
         if data.is_dataset(x) and not data.is_loader(validation_data):
+            # That is the dataset's own business, and Keras would warn.
+            kwargs.setdefault("shuffle", False)
             return super().fit(
                 x,
                 y,
                 batch_size=batch_size,
                 sample_weight=sample_weight,
                 validation_data=validation_data,
-                shuffle=False,  # that is the dataset's own business; KerasHub would warn
                 **kwargs,
             )
         # KerasHub takes strings in the order in which they come, in every epoch, and no loaders.
         if not data.is_dataset(x) and not data.is_loader(x):
             x = data.ArrayBatches(x, y, sample_weight, batch_size)
-            if split := kwargs.pop("validation_split", None):
-                x, validation_data = x.split(split, validation_data)
+            split = kwargs.pop("validation_split", None)
+            if split and validation_data is None:
+                x, validation_data = x.split(split)
             if kwargs.pop("shuffle", True):
                 x.shuffle()
             y = sample_weight = None

@@ -158,22 +158,20 @@ class ArrayBatches(keras.utils.PyDataset):
         self._is_shuffled = True
         self.on_epoch_end()
 
-    def split(self, fraction, other=None):
-        """The first rows, and the last `fraction` of them as `(x, y, sample_weight)`; or `other`.
+    def split(self, fraction):
+        """Batches of the first rows, and the last `fraction` as `(x, y, sample_weight)`.
 
         Raises:
             ValueError: a part would be empty.
         """
-        if other is not None:
-            return self, other
         first = int(len(self._rows) * (1 - fraction))
         if not 0 < first < len(self._rows):
             raise ValueError(
                 f"validation_split={fraction} of {len(self._rows)} rows leaves a part empty; it "
                 "must be between 0 and 1, with rows enough"
             )
-        parts = (self._take(np.arange(first)), self._take(np.arange(first, len(self._rows))))
-        return ArrayBatches(*parts[0], self._batch_size), parts[1]
+        first, last = (self._take(rows) for rows in np.split(self._rows, [first]))
+        return ArrayBatches(*first, self._batch_size), last
 
     def __len__(self):
         return -(-len(self._rows) // self._batch_size)

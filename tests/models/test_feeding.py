@@ -96,6 +96,17 @@ def test_loaders_and_arrays_mix(model):
     assert "val_loss" in history.history
 
 
+def test_a_loader_and_a_dataset_mix(model):
+    history = model.fit(Batches(TEXTS), validation_data=grain_data(TEXTS), verbose=0)
+    assert "val_loss" in history.history
+    history = model.fit(grain_data(TEXTS), validation_data=Batches(TEXTS), verbose=0)
+    assert "val_loss" in history.history
+
+
+def test_shuffle_can_be_given_beside_a_dataset(model):
+    model.fit(grain_data(TEXTS), shuffle=False, verbose=0)
+
+
 def test_generator(model):
     model.fit((Batches(TEXTS)[i] for i in (0, 1)), steps_per_epoch=2, verbose=0)
 
