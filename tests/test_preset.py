@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors import safe_open
 
 import keras_roformer
 
@@ -15,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 import corpora
 import masking
 import score_preset
+
+from tests.preset_tools import assert_weights_are_as_described
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "roformer_tiny_zh"
@@ -51,16 +52,7 @@ class TestFiles:
         assert config.pad_token_id == tokenizer.pad_token_id
 
     def test_weights_are_as_described(self, metadata):
-        path = PRESET / "model.safetensors"
-        assert metadata["weights_bytes"] == path.stat().st_size
-        parameters = 0
-        with safe_open(path, framework="numpy") as file:
-            for name in file.keys():  # noqa: SIM118 (no mapping)
-                tensor = file.get_tensor(name)
-                assert tensor.dtype == metadata["weights"] == "float16"
-                assert np.isfinite(tensor).all()
-                parameters += tensor.size
-        assert metadata["parameters"] == parameters
+        assert_weights_are_as_described(PRESET, metadata)
 
     def test_log_ends_with_the_last_step(self, metadata):
         lines = (PRESET / "train_log.csv").read_text("utf-8").splitlines()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors import safe_open
 
 import keras_roformer
 from keras_roformer.pipelines import pipeline
@@ -16,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 import corpora
 import tune_ner
 import tune_sentiment
+
+from tests.preset_tools import assert_weights_are_as_described
 
 PRESETS = Path(__file__).resolve().parents[1] / "presets"
 SENTIMENT, NER = "roformer_tiny_zh_sentiment", "roformer_tiny_zh_ner"
@@ -53,16 +54,7 @@ class TestFiles:
         assert config.vocab_size == len(keras_roformer.RoFormerTokenizer.from_pretrained(name))
 
     def test_weights_are_as_described(self, name, architecture, labels):
-        path, metadata = PRESETS / name / "model.safetensors", metadata_of(name)
-        assert metadata["weights_bytes"] == path.stat().st_size
-        parameters = 0
-        with safe_open(path, framework="numpy") as file:
-            for key in file.keys():  # noqa: SIM118 (no mapping)
-                tensor = file.get_tensor(key)
-                assert tensor.dtype == metadata["weights"] == "float16"
-                assert np.isfinite(tensor).all()
-                parameters += tensor.size
-        assert metadata["parameters"] == parameters
+        assert_weights_are_as_described(PRESETS / name, metadata_of(name))
 
     def test_is_better_than_its_baseline(self, name, architecture, labels):
         scores = metadata_of(name)["scores"]
