@@ -167,7 +167,7 @@ def measure(name, backend, options, processes):
             results[label] = answer["result"]
             if number >= warm_up:
                 times[label].append(answer["seconds"])
-    rate = sides["ours"][0]("matmul")["flops"]
+    rate = sides["ours"][0]("matmul", dtype=arguments.get("dtype", "float32"))["flops"]
     memory = {}
     if "memory" in row:
         for label, (side, _) in sides.items():

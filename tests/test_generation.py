@@ -135,11 +135,15 @@ def test_few_compilations():
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="steps are traced on torch only")
-@pytest.mark.parametrize("parameters", [{}, dict(num_beams=2)], ids=["greedy", "beam"])
-def test_traced_steps(monkeypatch, parameters):
+@pytest.mark.parametrize(
+    "parameters, size",
+    [({}, {}), (dict(num_beams=2), {}), ({}, dict(hidden_size=256, num_attention_heads=4))],
+    ids=["greedy", "beam", "large matrices"],
+)
+def test_traced_steps(monkeypatch, parameters, size):
     """A trace serves every later step, with the weights of the moment, on any mask."""
     monkeypatch.setattr(decoding._TorchRunner, "STEPS_BEFORE_TRACE", 10**9)
-    model = make_model(rotary_value=True)
+    model = make_model(rotary_value=True, **size)
 
     def run():
         padded = generate(model, PROMPT, attention_mask=LEFT_MASK, max_new_tokens=8, **parameters)

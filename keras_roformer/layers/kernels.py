@@ -1,6 +1,8 @@
 """The only code that differs between backends: a few functions with a fastest way on each."""
 
+import functools
 import math
+import warnings
 
 import keras
 from keras import ops
@@ -70,7 +72,22 @@ def _onednn_is_faster(x, weight):
 
 
 def _onednn_product(x, weight, bias=None):
+    if torch.jit.is_tracing():
+        return _scripted_product()(x, weight, bias)
     return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+
+
+@functools.cache
+def _scripted_product():
+    """`_onednn_product` for traces (of decoding steps), which cannot record its list of scalars."""
+
+    def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None):
+        scalars: list[number | None] = []  # noqa: F821, TorchScript's name
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", scalars, "")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.script(product)
 
 
 if keras.config.backend() == "torch":
