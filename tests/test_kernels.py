@@ -47,7 +47,7 @@ def test_attention_in_blocks(bias, block, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("size", [64, 320])  # below and above where torch takes oneDNN
+@pytest.mark.parametrize("size", [64, 768])  # below and above where torch takes oneDNN
 @pytest.mark.parametrize("trained", [False, True])
 def test_dense(size, trained):
     layer = keras.layers.Dense(size, bias_initializer="normal")
@@ -59,19 +59,29 @@ def test_dense(size, trained):
         with torch.no_grad():
             got = kernels.dense(layer, x)
             assert kernels._onednn_is_faster(x, layer.kernel.value) == (
-                size == 320 and torch.backends.mkldnn.is_available()
+                size == 768 and torch.backends.mkldnn.is_available()
             )
     else:
         got = kernels.dense(layer, x)
     np.testing.assert_allclose(*map(ops.convert_to_numpy, (got, expected)), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [64, 768])
+def test_tied_product(size):
+    layer = keras.layers.ReversibleEmbedding(700, size, embeddings_initializer="normal")
+    layer.build()
+    x = random(2, 5, size)
+    got = kernels.tied_product(layer, ops.convert_to_tensor(x))
+    expected = x @ ops.convert_to_numpy(layer.embeddings).T
+    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's autocast, transforms and gradients")
 def test_dense_leaves_the_transforms_of_torch_alone():
     import torch
 
-    layer = keras.layers.Dense(320)
-    x = torch.as_tensor(random(2, 5, 320))
+    layer = keras.layers.Dense(768)
+    x = torch.as_tensor(random(2, 5, 768))
     layer(x)
     kernel = layer.kernel.value.detach()
     call = lambda x: kernels.dense(layer, x)  # noqa: E731
@@ -91,8 +101,8 @@ def test_dense_leaves_the_transforms_of_torch_alone():
 def test_gradients_of_the_product():
     import torch
 
-    layer = keras.layers.Dense(320)
-    x = torch.as_tensor(random(2, 5, 320)).requires_grad_()
+    layer = keras.layers.Dense(768)
+    x = torch.as_tensor(random(2, 5, 768)).requires_grad_()
     layer(x)
     kernel, bias = layer.kernel.value, layer.bias.value
 

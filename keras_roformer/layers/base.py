@@ -49,6 +49,8 @@ class Block(keras.layers.Layer):
                 return kernels.dense(layer, *args)
             if type(layer) is keras.layers.LayerNormalization:
                 return kernels.layer_norm(layer, *args)
+            if type(layer) is keras.layers.ReversibleEmbedding and kwargs.get("reverse"):
+                return kernels.tied_product(layer, *args)
             return layer.call(*args, **kwargs)
         return keras.tree.map_structure(self._cast, layer(*args, **kwargs))
 

@@ -18,18 +18,29 @@ FUSES_DROPOUT = keras.config.backend() == "torch"
 
 def dense(layer, x):
     """The output of a built `keras.layers.Dense` without activation, outside of `__call__`."""
-    if keras.config.backend() != "torch":
+    if keras.config.backend() != "torch" or x.dtype != (kernel := _tensor(layer.kernel)).dtype:
         return layer.call(x)
-    kernel, bias = layer.kernel, layer.bias
-    weight = getattr(kernel, "value", kernel).T  # with LoRA the kernel is a tensor
-    if x.dtype != weight.dtype:
-        return layer.call(x)
-    bias = None if bias is None else bias.value
+    return _linear(x, kernel.T, None if layer.bias is None else layer.bias.value)
+
+
+def tied_product(layer, x):
+    """The products of `x` with all vectors of a built `ReversibleEmbedding`, as `dense`."""
+    if keras.config.backend() != "torch" or x.dtype != (weight := _tensor(layer.embeddings)).dtype:
+        return layer.call(x, reverse=True)
+    return _linear(x, weight)
+
+
+def _tensor(variable):
+    return getattr(variable, "value", variable)  # with LoRA it is a tensor already
+
+
+def _linear(x, weight, bias=None):
+    """The product with an (out, in) weight on torch, which adds the bias within the product."""
     if _onednn_is_faster(x, weight):
-        # torch's float32 products on x86 are MKL's; with few rows oneDNN's take half the time.
+        # torch's float32 products on x86 are MKL's; oneDNN's take down to half the time.
         product = _OneDNNProduct.apply if torch.is_grad_enabled() else _onednn_product
         return product(x, weight, bias)
-    return torch.nn.functional.linear(x, weight, bias)  # adds the bias within the product
+    return torch.nn.functional.linear(x, weight, bias)
 
 
 def layer_norm(layer, x):
@@ -57,10 +68,10 @@ def merge_heads(x):
 
 
 def _onednn_is_faster(x, weight):
-    """Whether to take oneDNN's product: float32, no small matrix, no tracing or transforming."""
+    """Whether to take oneDNN's product: float32, much to do, no tracing or transforming."""
     return (
         _HAS_ONEDNN
-        and weight.numel() >= 1 << 16
+        and (weight.numel() >= 1 << 19 or x.numel() * weight.shape[0] >= 1 << 22)
         and x.dtype == torch.float32
         and type(x) is torch.Tensor
         and x.device.type == "cpu"

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import functools
 import inspect
 import json
 import logging
@@ -29,7 +30,7 @@ _UNSPACED = (
     "\u2e80-\u303f\u3040-\u30ff\u3100-\u312f\u31a0-\u9fff\uf900-\ufaff\ufe30-\ufe4f"
     "\uff00-\uff65\U00020000-\U0003ffff‘’“”…—·"
 )
-_SPURIOUS_SPACE = re.compile(f"(?<=[{_UNSPACED}]) | (?=[{_UNSPACED}])")
+_is_unspaced = functools.lru_cache(1 << 15)(re.compile(f"[{_UNSPACED}]").match)  # of a character
 
 
 # The constructors' arguments beside those in their signatures and the special tokens.
@@ -143,6 +144,8 @@ class TokenizerBase(SpecialTokens, Calls):
             core.special_ids = frozenset(core.id_of(token) for token in self.all_special_tokens) | {
                 i for i, t in self._added.items() if t.special and self.is_fast
             }
+            # Tokens that stand apart from their neighbours in decoded text.
+            core.kept = frozenset(self.all_special_tokens) | self.added_tokens_encoder.keys()
             core.prefix = [core.id_of(t) for t in (self.cls_token,) if t is not None]
             core.suffix = [core.id_of(t) for t in (self.sep_token,) if t is not None]
             self._core = core
@@ -388,11 +391,11 @@ class TokenizerBase(SpecialTokens, Calls):
             raise TypeError(f"decode got unexpected arguments {sorted(kwargs)}.")
         ids = _to_lists(token_ids)
         ids = [ids] if isinstance(ids, int) else ids
-        if isinstance(ids, str) or any(isinstance(index, (list, str)) for index in ids or ()):
+        if isinstance(ids, str) or not {list, str}.isdisjoint(map(type, ids or ())):
             advice = "batch_decode takes rows" if isinstance(ids, list) else "encode gives ids"
             raise TypeError(f"decode takes ids, not {shorten(token_ids)}; {advice}.")
         tokens = [t for t in self.convert_ids_to_tokens(ids, skip_special_tokens) if t is not None]
-        kept = set(self.all_special_tokens) | self.added_tokens_encoder.keys()
+        kept = self.core.kept
         text, after_kept = "", False
         for token in tokens:
             is_kept = token in kept
@@ -400,10 +403,14 @@ class TokenizerBase(SpecialTokens, Calls):
                 text += token.removeprefix("##") if text else token
             elif is_kept or after_kept:
                 text += (" " if spaces_between_special_tokens else "") + token
-            elif self.is_fast and token.startswith(_ATTACHED):
+            elif (
+                _is_unspaced(text[-1])
+                or _is_unspaced(token[0])
+                or (self.is_fast and token.startswith(_ATTACHED))
+            ):
                 text += token
             else:
-                text += token if _SPURIOUS_SPACE.search(text[-1] + " " + token[0]) else " " + token
+                text += " " + token
             after_kept = is_kept
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces

@@ -231,7 +231,12 @@ class SpecialTokens:
         if isinstance(ids, str) or not isinstance(ids, Iterable):
             raise TypeError(f"Ids are whole numbers, not {ids!r}; convert_tokens_to_ids takes str.")
         skip = self.core.special_ids if skip_special_tokens else ()
-        return [self._token_of(index) for index in map(operator.index, ids) if index not in skip]
+        plain, added = self._tokens, self._added
+        return [
+            plain[index] if index in plain and index not in added else self._token_of(index)
+            for index in map(operator.index, ids)
+            if index not in skip
+        ]
 
     def _token_of(self, index):
         if index < 0:
