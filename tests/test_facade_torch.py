@@ -256,7 +256,7 @@ def test_transformers_trainer(task, tmp_path):
         {"input_ids": row, "labels": label, "no_argument": 1}
         for row, label in zip(rows, labels, strict=True)
     ]
-    torch.manual_seed(0)
+    keras.utils.set_random_seed(0)
     cls = getattr(kr, f"RoFormer{task}")
     model = cls(kr.RoFormerConfig(**CONFIG, initializer_range=0.2))
     arguments = transformers.TrainingArguments(

@@ -134,6 +134,29 @@ def test_new_head_is_reported_and_the_encoder_kept(tmp_path, caplog):
     np.testing.assert_allclose(first(bare), keras.ops.convert_to_numpy(states), **FLOAT32)
 
 
+def test_loading_draws_only_what_the_checkpoint_lacks(tmp_path, monkeypatch):
+    make("ForMaskedLM").save_pretrained(tmp_path)
+    new = cls("ForTokenClassification").from_pretrained(
+        tmp_path, num_labels=1000, initializer_range=0.5
+    )
+    kernel = new._canonical()["classifier.weight"]
+    assert 0.4 < kernel.std() < 0.55 and np.abs(kernel).max() > 0.8
+    bias = new._canonical()["classifier.bias"]
+    np.testing.assert_array_equal(bias, np.zeros(1000, "float32"))
+
+    def draw(*args, **kwargs):
+        raise AssertionError("drawn, only to be replaced")
+
+    monkeypatch.setattr(keras.src.initializers.random_initializers.random, "truncated_normal", draw)
+    if BACKEND == "jax":
+        import jax
+
+        monkeypatch.setattr(jax.random, "normal", draw)
+    with pytest.raises(AssertionError, match="only to be replaced"):
+        make("ForMaskedLM")
+    cls("ForMaskedLM").from_pretrained(tmp_path)
+
+
 class TestCheckpointsThatDoNotFit:
     def write(self, directory, change):
         model = make("ForMaskedLM")

@@ -70,6 +70,7 @@ def fine_tune(
     import keras
 
     from keras_roformer.config import RoFormerConfig
+    from keras_roformer.layers.initializers import drawn_later
     from keras_roformer.pipelines.base import progress_bar
     from keras_roformer.tasks import RoFormerNetwork
     from keras_roformer.tokenizers import AutoTokenizer
@@ -100,7 +101,8 @@ def fine_tune(
         label2id={label: index for index, label in enumerate(labels)},
         architectures=[class_name],
     )
-    network = RoFormerNetwork(config, task=network_task)
+    with drawn_later():
+        network = RoFormerNetwork(config, task=network_task)
     transfer.load(network, checkpoint.read(directory), source=str(model))
     classifier = trainable(network)
 

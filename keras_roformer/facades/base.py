@@ -14,6 +14,7 @@ from keras_roformer import presets, surgery
 from keras_roformer.config import CONFIG_NAME, RoFormerConfig, dtype_name
 from keras_roformer.facades import cache
 from keras_roformer.facades.checks import CallChecker
+from keras_roformer.layers.initializers import drawn_later
 from keras_roformer.limits import CHECK_IDS
 from keras_roformer.saving import atomic, make_directory
 from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
@@ -253,14 +254,15 @@ class PreTrained:
         tensors = checkpoint.read(
             directory, _format(directory, from_pt, from_tf, from_flax, use_safetensors)
         )
-        model = cls(config, *args, **model_kwargs)
+        with drawn_later():
+            model = cls(config, *args, **model_kwargs)
         report = transfer.load(
             model.network,
             tensors,
             source=str(pretrained_model_name_or_path),
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
-        model._after_loading(tensors)
+        model._after_loading(report)
         _log(report, cls.__name__, pretrained_model_name_or_path)
         return (model, report.as_dict()) if output_loading_info else model
 
@@ -269,8 +271,8 @@ class PreTrained:
         """Take the keyword arguments of the constructor out of those of `from_pretrained`."""
         return {}
 
-    def _after_loading(self, tensors):
-        """Called once the weights are assigned."""
+    def _after_loading(self, report):
+        """Called with the `LoadingReport` once the weights are assigned."""
 
     def save_pretrained(
         self, save_directory, max_shard_size="5GB", safe_serialization=None, **kwargs
@@ -435,12 +437,11 @@ def _format(directory, from_pt, from_tf, from_flax, use_safetensors):
 
 
 def _log(report, class_name, source):
-    if report.missing_keys or report.mismatched_keys:
-        new = report.missing_keys + [name for name, *_ in report.mismatched_keys]
+    if report.absent_keys:
         logger.warning(
             "%s: %s are not in %s and keep their initial values; train the model before use",
             class_name,
-            ", ".join(new),
+            ", ".join(report.absent_keys),
             source,
         )
     if report.unexpected_keys:

@@ -12,6 +12,7 @@ from keras_roformer.config import dtype_name
 from keras_roformer.facades.base import FLAGS, PreTrained
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.weights import names
+from keras_roformer.weights.transfer import LoadingReport
 
 STATIC = ("use_cache", "output_attentions", "output_hidden_states", "training")
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
@@ -207,7 +208,8 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
 
     @classmethod
     def _pop_model_kwargs(cls, kwargs):
-        return {k: kwargs.pop(k) for k in ("input_shape", "seed", "dtype") if k in kwargs}
+        own = {k: kwargs.pop(k) for k in ("input_shape", "seed", "dtype") if k in kwargs}
+        return {**own, "_do_init": False}  # `_after_loading` draws what the checkpoint lacks
 
     @classmethod
     def from_pretrained(cls, *args, _do_init=True, **kwargs):
@@ -220,11 +222,13 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
 
     from_pretrained.__func__.__doc__ = PreTrained.from_pretrained.__doc__
 
-    def _after_loading(self, tensors):
+    def _after_loading(self, report):
         tree = {}
-        for path, variable in self._paths():
-            _put(tree, path, jnp.asarray(variable.value))
-        self._params = tree
+        for (path, variable), (_, weight) in zip(self._paths(), self._named_weights(), strict=True):
+            if weight.name not in report.absent_keys:
+                _put(tree, path, jnp.asarray(variable.value))
+        self._is_initialized = True
+        self.params = self.init_weights(self.key, params=tree)
 
     def save_pretrained(self, save_directory, params=None, **kwargs):
         """See `PreTrained.save_pretrained`; `params` are saved in place of the model's own."""
@@ -234,7 +238,7 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
     def _change_network(self, change, *args):
         self._assign(self.params)
         super()._change_network(change, *args)
-        self._after_loading(None)
+        self._after_loading(LoadingReport())
         self._compiled = jax.jit(self._apply, static_argnames=STATIC)
 
     # Precision of parameter trees

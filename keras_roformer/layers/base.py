@@ -13,6 +13,7 @@ from keras.src.backend import AutocastScope
 
 from keras_roformer.layers import kernels
 from keras_roformer.layers.activations import get_activation
+from keras_roformer.layers.initializers import InitialWeights
 from keras_roformer.layers.policies import parts_config, restore_quantizers, settle_policies
 
 
@@ -71,7 +72,7 @@ class Block(keras.layers.Layer):
         )
 
     def initializer(self):
-        return keras.initializers.TruncatedNormal(stddev=self.initializer_range)
+        return InitialWeights(stddev=self.initializer_range)
 
     def layer_norm(self, name):
         return keras.layers.LayerNormalization(

@@ -5,6 +5,7 @@ import math
 import warnings
 
 import keras
+import numpy as np
 from keras import ops
 
 if keras.config.backend() == "torch":
@@ -51,6 +52,25 @@ def layer_norm(layer, x):
     return torch.nn.functional.layer_norm(
         x, layer.gamma.shape, gamma, layer.beta.value, layer.epsilon
     )
+
+
+def empty(shape, dtype):
+    """A tensor for `fill`, whose values do not matter."""
+    if keras.config.backend() == "torch":
+        # Lies in memory as `fill` leaves a kernel.
+        return torch.empty(tuple(shape)[::-1], dtype=getattr(torch, dtype)).T
+    return ops.zeros(shape, dtype)
+
+
+def fill(variable, array):
+    """Set a variable to an array, whose memory it may keep."""
+    if keras.config.backend() != "torch" or variable.value.device.type != "cpu":
+        variable.assign(array)
+        return
+    if str(array.dtype) == "bfloat16":
+        array = array.astype("float32")  # torch has no bridge from NumPy's
+    value = variable.value
+    value.data = torch.from_numpy(np.require(array, requirements="W")).to(value.dtype)
 
 
 def split_heads(x, num_heads):

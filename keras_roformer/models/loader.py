@@ -1,11 +1,13 @@
 """Checkpoint directories in transformers' format → KerasHub's `from_preset`."""
 
+import contextlib
 import logging
 
 from keras_hub.src.utils.preset_utils import PresetLoader
 from keras_hub.src.utils.transformers import preset_loader
 
 from keras_roformer.config import RoFormerConfig
+from keras_roformer.layers.initializers import drawn_later
 from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.preset_names import directory_of
 from keras_roformer.tokenizers import AutoTokenizer
@@ -78,7 +80,8 @@ class RoFormerPresetLoader(PresetLoader):
                 "not; load it with the documented classes, e.g. RoFormerModel.from_pretrained"
             )
         pooler = any(name.removeprefix("roformer.").startswith("pooler.") for name in tensors)
-        return cls(**{**cls.arguments_of(config), "add_pooler": pooler, **kwargs})
+        with drawn_later() if tensors else contextlib.nullcontext():
+            return cls(**{**cls.arguments_of(config), "add_pooler": pooler, **kwargs})
 
 
 def install():

@@ -143,12 +143,14 @@ class Weight:
         name: canonical name, e.g. `roformer.encoder.layer.0.output.dense.weight`.
         variable: the Keras variable.
         kind: key of `LEAVES`.
+        initializer: what the variable was made by; None where the layer does not say.
         original: name in original TensorFlow checkpoints, or None.
         transposed: whether the canonical array is the transpose of the variable.
     """
 
     name: str
     variable: object
+    initializer: object
     kind: str
     original: str | None
     transposed: bool
@@ -176,6 +178,7 @@ def weights(network) -> Iterator[Weight]:
             yield Weight(
                 f"{module}.{leaf}",
                 variable,
+                getattr(layer, f"{attribute}_initializer", None),
                 row.kind,
                 original and f"{original}/{tf_leaf}".rstrip("/"),
                 transposed=row.kind == DENSE and leaf == "weight",

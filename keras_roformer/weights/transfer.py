@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from keras import ops
 
+from keras_roformer.layers import kernels
 from keras_roformer.limits import check_memory
 from keras_roformer.weights import CheckpointError
 from keras_roformer.weights.names import COMPUTED, OPTIONAL, TIED, weights, with_prefix
@@ -15,7 +16,8 @@ class LoadingReport:
     """What did not match between a network and a checkpoint, by canonical names.
 
     Attributes:
-        missing_keys: weights of the network that the checkpoint lacks; they keep their values.
+        missing_keys: weights of the network that the checkpoint lacks; they keep their values, or
+            are drawn now (`layers.initializers.drawn_later`).
         unexpected_keys: arrays of the checkpoint that the network has no place for.
         mismatched_keys: `(name, shape in the checkpoint, shape in the network)` left unloaded.
     """
@@ -23,6 +25,11 @@ class LoadingReport:
     missing_keys: list[str] = dataclasses.field(default_factory=list)
     unexpected_keys: list[str] = dataclasses.field(default_factory=list)
     mismatched_keys: list[tuple] = dataclasses.field(default_factory=list)
+
+    @property
+    def absent_keys(self):
+        """Weights of the network that were not loaded."""
+        return self.missing_keys + [name for name, *_ in self.mismatched_keys]
 
     def as_dict(self):
         return {**dataclasses.asdict(self), "error_msgs": []}
@@ -36,7 +43,8 @@ def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=Fals
 
     Args:
         network: the network.
-        tensors: name → array, with or without the `roformer.` prefix.
+        tensors: name → array, with or without the `roformer.` prefix; not to be written to
+            afterwards, as the network may keep their memory.
         source: what to call the checkpoint in errors.
         ignore_mismatched_sizes: keep the network's values where shapes differ.
 
@@ -70,7 +78,15 @@ def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=Fals
     ]
     _check(report, source, ignore_mismatched_sizes)
     for variable, array in assignments:
-        variable.assign(array)
+        kernels.fill(variable, array)
+    loaded = {id(variable) for variable, _ in assignments}
+    for weight in expected:
+        if getattr(weight.initializer, "owes", False):
+            if id(weight.variable) in loaded:
+                weight.initializer.owes = False
+            else:
+                variable = weight.variable
+                variable.assign(weight.initializer(variable.shape, variable.dtype))
     return report
 
 
