@@ -171,7 +171,8 @@ def measure(name, backend, options, processes):
     memory = {}
     if "memory" in row:
         for label, (side, _) in sides.items():
-            memory[label] = max(side("peak")["bytes"] for _ in range(2))
+            peaks = [side("peak") for _ in range(2)]
+            memory[label] = {k: max(peak[k] for peak in peaks) for k in ("bytes", "whole")}
     return {
         "row": name,
         "backend": backend,
@@ -254,8 +255,8 @@ def table(rows):
     """The Markdown table of rows."""
     lines = [
         "| row | backend | keras-roformer | peer | ratio | wanted | memory on top of the loaded "
-        "model: ours / peer | matmul rate |",
-        "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: |",
+        "model: ours / peer | of the whole process | matmul rate |",
+        "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     order = list(ROWS)
     for row in sorted(rows, key=lambda r: (order.index(r["row"]), BACKENDS.index(r["backend"]))):
@@ -276,14 +277,18 @@ def table(rows):
                 label + (f" {_time(seconds)}" if seconds else ""),
                 f"{seconds / ours:.2f}×" if seconds else "–",
                 f"{wanted}×" if wanted and label == next(iter(medians), None) else "–",
-                f"{memory['ours'] / 2**20:.0f} / {memory[label] / 2**20:.0f} MiB"
-                f" = {memory['ours'] / max(memory[label], 1):.2f}"
-                if label in memory
-                else "–",
+                *(_memory(memory, label, part) for part in ("bytes", "whole")),
                 f"{rate / 1e9:.0f} GFLOP/s" if rate else "–",
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _memory(memory, label, part):
+    if label not in memory:
+        return "–"
+    ours, peer = (max(memory[side][part], 1) / 2**20 for side in ("ours", label))
+    return f"{ours:.0f} / {peer:.0f} MiB = {ours / peer:.2f}"
 
 
 def _time(seconds):

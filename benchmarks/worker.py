@@ -102,7 +102,7 @@ class Worker:
         pathlib.Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what there is
         before = _status("VmRSS")
         self.step()
-        return {"bytes": _status("VmHWM") - before, "loaded": before}
+        return {"bytes": _status("VmHWM") - before, "whole": _status("VmHWM")}
 
     def matmul(self, dtype="float32"):
         """Floating-point operations per second of a product with the model's sizes."""
@@ -192,7 +192,9 @@ class Worker:
         import tensorflow as tf
 
         if dtype != "float32":
+            values = model.get_weights()
             model = type(model)(model.config, dtype=dtype)
+            model.set_weights(values)
 
         @tf.function
         def compiled(ids, mask):
@@ -206,8 +208,9 @@ class Worker:
         import jax
 
         if dtype != "float32":
+            params = model.to_bf16(model.params)
             model = type(model)(model.config, dtype=dtype)
-            model.params = model.to_bf16(model.params)
+            model.params = params
 
         # Ours compiles its calls itself; transformers' is compiled here, as its users would.
         @jax.jit
@@ -488,7 +491,10 @@ class Worker:
             arguments["attention_mask"] = tf.ones_like(ids)
 
         def step():
-            output = model.generate(ids, **arguments)
+            if self.library != "ours" and self.backend == "tensorflow":
+                output = _grow(model, ids, tokens)
+            else:
+                output = model.generate(ids, **arguments)
             output = getattr(output, "sequences", output)
             assert output.shape[1] == 16 + tokens, output.shape
             return np.asarray(output)[0, 16:].tolist()
@@ -497,17 +503,19 @@ class Worker:
 
     def _pipeline(self, task, path, batch_size):
         arguments = dict(batch_size=batch_size)
+        pipeline = self._module().pipeline
         if self.library == "ours":
-            from keras_roformer import pipeline
-
-            arguments["backend"] = self.backend
-        else:
-            from transformers import pipeline
-
-            arguments["framework"] = {"torch": "pt", "tensorflow": "tf"}[self.backend]
-            if self.backend == "torch":
-                arguments["dtype"] = "float32"  # float16, as in the file, is slow on a CPU
-        return pipeline(task, str(path), **arguments)
+            return pipeline(task, str(path), backend=self.backend, **arguments)
+        if self.backend == "torch":  # float16, as in the file, is slow on a CPU
+            return pipeline(task, str(path), framework="pt", dtype="float32", **arguments)
+        head = {"fill-mask": "MaskedLM", "text-classification": "SequenceClassification"}[task]
+        cls = getattr(self._module(), f"TFRoFormerFor{head}")
+        return pipeline(
+            task,
+            cls.from_pretrained(path, from_pt=True),  # see _model
+            tokenizer=self._module().AutoTokenizer.from_pretrained(path),
+            **arguments,
+        )
 
     def fill_mask(self, count=500, batch_size=32):
         pipe = self._pipeline("fill-mask", ROOT / "presets" / PRESET, batch_size)
@@ -529,6 +537,16 @@ class Worker:
         return lambda: [answer["label"] for answer in pipe(texts, truncation=True, max_length=512)][
             :20
         ]
+
+
+def _grow(model, ids, count):
+    """Greedy generation without a cache: the TF class of transformers 4.57 refuses `generate`."""
+    import tensorflow as tf
+
+    for _ in range(count):
+        logits = model(ids, training=False).logits[:, -1]
+        ids = tf.concat([ids, tf.argmax(logits, -1, output_type=ids.dtype)[:, None]], axis=1)
+    return ids
 
 
 def _status(field):

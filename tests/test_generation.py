@@ -43,7 +43,7 @@ def make_model(**changes):
             noise = rng.normal(scale=0.4, size=variable.shape)
             variable.assign(noise + (1 if variable.path.endswith("gamma") else 0))
     if PREFIX == "Flax":
-        model._after_loading({})
+        model._after_loading()
     return model.eval() if PREFIX == "" else model
 
 
@@ -172,7 +172,7 @@ def test_new_weights_are_seen():
         if "float" in variable.dtype:
             variable.assign(-np.array(keras.ops.convert_to_numpy(variable.value)))
     if PREFIX == "Flax":
-        model._after_loading({})
+        model._after_loading()
     after = generate(model, max_new_tokens=4)
     assert (before != after).any()
     assert after[0, 5] == next_logits(model, PROMPT).argmax(-1)[0]

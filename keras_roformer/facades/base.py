@@ -262,7 +262,7 @@ class PreTrained:
             source=str(pretrained_model_name_or_path),
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
-        model._after_loading(report)
+        model._after_loading(report.absent_keys)
         _log(report, cls.__name__, pretrained_model_name_or_path)
         return (model, report.as_dict()) if output_loading_info else model
 
@@ -271,8 +271,8 @@ class PreTrained:
         """Take the keyword arguments of the constructor out of those of `from_pretrained`."""
         return {}
 
-    def _after_loading(self, report):
-        """Called with the `LoadingReport` once the weights are assigned."""
+    def _after_loading(self, absent=()):
+        """Called once the weights are assigned, but for those named in `absent`."""
 
     def save_pretrained(
         self, save_directory, max_shard_size="5GB", safe_serialization=None, **kwargs

@@ -12,7 +12,6 @@ from keras_roformer.config import dtype_name
 from keras_roformer.facades.base import FLAGS, PreTrained
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.weights import names
-from keras_roformer.weights.transfer import LoadingReport
 
 STATIC = ("use_cache", "output_attentions", "output_hidden_states", "training")
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
@@ -222,10 +221,10 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
 
     from_pretrained.__func__.__doc__ = PreTrained.from_pretrained.__doc__
 
-    def _after_loading(self, report):
+    def _after_loading(self, absent=()):
         tree = {}
         for (path, variable), (_, weight) in zip(self._paths(), self._named_weights(), strict=True):
-            if weight.name not in report.absent_keys:
+            if weight.name not in absent:
                 _put(tree, path, jnp.asarray(variable.value))
         self._is_initialized = True
         self.params = self.init_weights(self.key, params=tree)
@@ -238,7 +237,7 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
     def _change_network(self, change, *args):
         self._assign(self.params)
         super()._change_network(change, *args)
-        self._after_loading(LoadingReport())
+        self._after_loading()
         self._compiled = jax.jit(self._apply, static_argnames=STATIC)
 
     # Precision of parameter trees

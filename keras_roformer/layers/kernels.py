@@ -26,9 +26,14 @@ def dense(layer, x):
 
 def tied_product(layer, x):
     """The products of `x` with all vectors of a built `ReversibleEmbedding`, as `dense`."""
-    if keras.config.backend() != "torch" or x.dtype != (weight := _tensor(layer.embeddings)).dtype:
-        return layer.call(x, reverse=True)
-    return _linear(x, weight)
+    if keras.config.backend() == "torch" and x.dtype == (weight := _tensor(layer.embeddings)).dtype:
+        return _linear(x, weight)
+    y = layer.call(x, reverse=True)
+    if keras.config.backend() == "jax" and all(size == 1 for size in y.shape[:-1]):
+        # XLA would make one loop of a single row's product and what is added to it, which on a CPU
+        # takes ten times as long as the product alone.
+        y = jax.lax.optimization_barrier(y)
+    return y
 
 
 def _tensor(variable):

@@ -66,7 +66,7 @@ def spread(model, factor):
         if len(variable.shape) > 1:
             variable.assign(factor * keras.ops.convert_to_numpy(variable))
     if BACKEND == "jax":
-        model._after_loading(None)
+        model._after_loading()
     return model
 
 
