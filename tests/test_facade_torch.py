@@ -258,10 +258,10 @@ def test_transformers_trainer(task, tmp_path):
     ]
     keras.utils.set_random_seed(0)
     cls = getattr(kr, f"RoFormer{task}")
-    model = cls(kr.RoFormerConfig(**CONFIG, initializer_range=0.2))
+    model = cls(kr.RoFormerConfig(**CONFIG, initializer_range=0.05))
     arguments = transformers.TrainingArguments(
         str(tmp_path / "run"),
-        num_train_epochs=3,
+        num_train_epochs=8,  # five seeds ended at 0.61 to 0.70 of the first loss
         per_device_train_batch_size=16,
         learning_rate=3e-3,
         logging_steps=4,
@@ -275,7 +275,7 @@ def test_transformers_trainer(task, tmp_path):
     trainer = transformers.Trainer(model, arguments, train_dataset=data, eval_dataset=data)
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    assert losses[-1] < losses[0]
+    assert losses[-1] < 0.9 * losses[0]
     trainer.save_model(tmp_path / "final")
     model.config.save_pretrained(tmp_path / "final")
     again = cls.from_pretrained(tmp_path / "final")
