@@ -1,11 +1,14 @@
 """convert and train: what they write is what the other commands and classes read."""
 
+import itertools
 import json
 import pathlib
 
+import keras
+import numpy as np
 import pytest
 
-from keras_roformer.cli.training import entities
+from keras_roformer.cli.training import WIDTHS, batches_of, entities, few_widths
 from keras_roformer.pipelines import pipeline
 from tests.test_cli import run  # noqa: F401 (a fixture)
 
@@ -86,15 +89,49 @@ def test_train_a_classifier(run, checkpoint, tmp_path, suffix):  # noqa: F811
 def test_train_a_tagger(run, checkpoint, tmp_path):  # noqa: F811
     data, output = tmp_path / "news.jsonl", tmp_path / "news_model"
     data.write_text("\n".join(map(json.dumps, NEWS)), "utf-8")
-    options = ("--epochs", "10", "--batch-size", "3", "--learning-rate", "0.01")
+    options = ("--epochs", "20", "--batch-size", "3", "--learning-rate", "0.01")
     task = ("--task", "token-classification", "--eval", str(data))
     status, out, err = run("train", str(data), "-o", str(output), "-m", checkpoint, *task, *options)
     assert (status, err) == (0, "")
-    assert out.count("epoch ") == 10
+    assert out.count("epoch ") == 20
     saved = dict(line.split("\t") for line in out.splitlines() if "\t" in line)
     assert saved["labels"] == "3" and float(saved["f1"]) > 0.9
     found = pipeline("ner", str(output), aggregation_strategy="first")("jim is in paris")
     assert [(x["entity_group"], x["word"]) for x in found] == [("PER", "jim"), ("LOC", "paris")]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_few_widths_are_the_best_ones(count):
+    """Against every choice of that many widths."""
+    rng = np.random.default_rng(count)
+    lengths = rng.integers(5, 60, 40)
+    widths = few_widths(lengths, 4, count)
+    batches = np.sort(lengths)[::-1].reshape(-1, 4).max(axis=1)
+
+    def tokens(widths):
+        return sum(min(width for width in widths if width >= batch) for batch in batches)
+
+    others = itertools.combinations(set(map(int, batches)) - {max(batches)}, count - 1)
+    assert tokens(widths) == min(tokens([*some, max(batches)]) for some in others)
+    assert widths == sorted(set(widths)) and widths[-1] == max(lengths) and len(widths) <= count
+
+
+def test_batches_hold_every_example_once_an_epoch():
+    rng = np.random.default_rng(1)
+    rows = [rng.integers(1, 50, size).tolist() for size in rng.integers(3, 90, 130)]
+    data = batches_of([(row, i, 1.0) for i, row in enumerate(rows)], 4, rng)
+    widths = set()
+    for _ in range(2):
+        found = {}
+        for x, labels, _ in map(data.__getitem__, range(len(data))):
+            widths.add(x["input_ids"].shape[1])
+            for ids, mask, label in zip(*x.values(), labels, strict=True):
+                assert not ids[mask == 0].any()
+                found[int(label)] = ids[mask == 1].tolist()
+        assert [found[i] for i in range(len(rows))] == rows
+        data.on_epoch_end()
+    if keras.backend.backend() == "jax":  # compiles every width
+        assert len(widths) <= WIDTHS
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from keras_roformer.cli.common import read_records
 # least: with fewer, a short and a long text would never meet in a batch.
 POOL = 32
 LEAST_POOLS = 8
+# Widths of an epoch's batches where each is compiled, at most. A width takes about 5 s to compile.
+WIDTHS = 4
 
 # Task → (task of the network, documented class, default columns).
 TASKS = {
@@ -242,13 +244,16 @@ def batches_of(encoded, batch_size, rng):
     """A `PyDataset` of padded batches of similar lengths; shuffled before each epoch with `rng`.
 
     Texts are sorted by length inside random pools of up to `POOL` batches, which saves most of the
-    padding and leaves an epoch's batches random.
+    padding and leaves an epoch's batches random. On JAX they have at most `WIDTHS` widths.
     """
     import keras
 
-    from keras_roformer.pipelines.runtime import padded_size, rows_and_masks
+    from keras_roformer.pipelines.runtime import rows_and_masks
 
     lengths = np.array([len(ids) for ids, _, _ in encoded])
+    widths = None
+    if keras.backend.backend() == "jax":
+        widths = few_widths(lengths, batch_size, WIDTHS)
 
     class Batches(keras.utils.PyDataset):
         def __init__(self):
@@ -262,8 +267,8 @@ def batches_of(encoded, batch_size, rng):
             chosen = self.batches[index]
             rows = [encoded[i] for i in chosen]
             width = int(lengths[chosen].max())
-            if keras.backend.backend() == "jax":
-                width = padded_size(width)  # few widths, as each is compiled
+            if widths is not None:
+                width = widths[np.searchsorted(widths, width)]
             x = {
                 "input_ids": _padded([ids for ids, _, _ in rows], width, "int32"),
                 "attention_mask": rows_and_masks(lengths[chosen], width),
@@ -289,6 +294,29 @@ def batches_of(encoded, batch_size, rng):
             self.batches.insert(1, self.batches.pop(other))
 
     return Batches()
+
+
+def few_widths(lengths, batch_size, count):
+    """The widths, `count` at most, that pad batches of similar lengths the least.
+
+    Args:
+        lengths: of all examples.
+
+    Returns:
+        rising list of widths, the last one the largest length.
+    """
+    # The widths of batches of sorted examples; the best choice among them by dynamic programming.
+    tops, counts = np.unique(np.sort(lengths)[::-1][::batch_size], return_counts=True)
+    batches = np.cumsum(counts)
+    tokens, chosen = tops * batches, [[int(top)] for top in tops]  # with one width
+    for _ in range(count - 1):
+        for last in range(len(tops) - 1, 0, -1):  # what lies before is still the last round's
+            found = tokens[:last] + tops[last] * (batches[last] - batches[:last])
+            best = int(found.argmin())
+            if found[best] < tokens[last]:
+                tokens[last] = found[best]
+                chosen[last] = [*chosen[best], int(tops[last])]
+    return chosen[-1]
 
 
 def _padded(lists, width, dtype):
