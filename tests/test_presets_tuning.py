@@ -39,6 +39,9 @@ class TestBatches:
         assert inputs["attention_mask"].sum(axis=1).tolist() == [3, 5]
         longer = tuning.padded_inputs([[5] * 17], pad_id=0)
         assert longer["input_ids"].shape == (1, 32)
+        assert "token_type_ids" not in inputs
+        typed = tuning.padded_inputs([[2, 7, 3], [2, 3]], pad_id=0, types=[[1, 0, 1], [1, 1]])
+        assert typed["token_type_ids"][:, :4].tolist() == [[1, 0, 1, 0], [1, 1, 0, 0]]
 
     def test_long_paragraphs_become_several_rows(self):
         tokenized = [(list(range(10, 17)), None), ([30], None)]
@@ -47,6 +50,14 @@ class TestBatches:
         assert rows == [[2, 10, 11, 12, 3], [2, 13, 14, 15, 3], [2, 16, 3], [2, 30, 3]]
         assert answers[0] == [-100, 1, 2, 3, -100]
         assert answers[2] == [-100, 0, -100]
+
+    def test_token_types_say_where_words_begin(self):
+        """The same in training, from the labels, as in prediction, from the words."""
+        ids, firsts = [10, 11, 12, 13], [0, 1, 3]  # the second word is two tokens
+        labels = [5, 6, tuning.IGNORED, 7]
+        _, answers = tune_ner.training_rows([(ids, firsts)], [labels], max_length=8)
+        found = tune_ner.types_of(firsts, len(ids) + 2)
+        assert found == [1, 0, 0, 1, 0, 1] == tune_ner.types_of_labels(answers[0])
 
     def test_accuracy(self):
         scores = tuning.accuracy([True] * 75 + [False] * 25)

@@ -141,7 +141,10 @@ def tokenize_texts(tokenizer, texts):
 
 
 def tokenize_words(tokenizer, words):
-    """`(ids, firsts)` of gold words, each tokenized alone: `firsts` are their first tokens."""
+    """`(ids, firsts)` of gold words, each tokenized alone: `firsts` are their first tokens.
+
+    One word in seven is several tokens. Where words begin is part of the input, see `types_of`.
+    """
     ids, firsts = [], []
     for pieces in tokenizer(list(words), add_special_tokens=False)["input_ids"]:
         firsts.append(len(ids))
@@ -160,9 +163,21 @@ def training_rows(tokenized, labels, max_length):
     return rows, answers
 
 
-def predict_labels(model, tokenizer, tokenized, names):
+def types_of(firsts, length):
+    """The token types of a row of `length` tokens with special ones: 0 where a gold word begins."""
+    types = np.ones(length, "int32")
+    types[np.array(firsts) + 1] = 0
+    return types.tolist()
+
+
+def types_of_labels(labels):
+    """The same from a training row's labels, which only the first tokens of words have."""
+    return [int(label == tuning.IGNORED) for label in labels]
+
+
+def predict_labels(model, tokenizer, tokenized, names, types=None):
     rows = [[CLS, *ids, SEP] for ids, _ in tokenized]
-    logits = tuning.predict(model, tokenizer, rows)
+    logits = tuning.predict(model, tokenizer, rows, types)
     return [[names[i] for i in values[1:-1].argmax(axis=-1)] for values in logits]
 
 
@@ -194,7 +209,7 @@ def main() -> None:
     tune(arguments, tokenizer, train, test)
 
 
-def fit(arguments, seed, tokenizer, tokenized, labels, names, log):
+def fit(arguments, seed, tokenizer, tokenized, labels, names, log, words=False):
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -202,7 +217,8 @@ def fit(arguments, seed, tokenizer, tokenized, labels, names, log):
         arguments.base, "token_classification", names, arguments.dropout, arguments.dtype
     )
     rows, answers = training_rows(tokenized, labels, arguments.max_length)
-    tuning.train(model, tokenizer, rows, answers, arguments, seed, log)
+    types = list(map(types_of_labels, answers)) if words else None
+    tuning.train(model, tokenizer, rows, answers, arguments, seed, log, types)
     return model
 
 
@@ -283,8 +299,9 @@ def tune_pos(arguments, tokenizer, train, test):
         labels.append(row.tolist())
     log = []
     for seed in arguments.seeds:
-        model = fit(arguments, seed, tokenizer, tokenized, labels, names, log)
-        predicted = predict_labels(model, tokenizer, test_tokenized, names)
+        model = fit(arguments, seed, tokenizer, tokenized, labels, names, log, words=True)
+        types = [types_of(firsts, len(ids) + 2) for ids, firsts in test_tokenized]
+        predicted = predict_labels(model, tokenizer, test_tokenized, names, types)
         found = [
             row[first]
             for row, (_, firsts) in zip(predicted, test_tokenized, strict=True)

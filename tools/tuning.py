@@ -90,6 +90,7 @@ def make_model(base, task, labels, dropout=None, dtype="float32"):
             return self.network(
                 inputs["input_ids"],
                 attention_mask=inputs["attention_mask"],
+                token_type_ids=inputs.get("token_type_ids"),
                 head_mask=self.every_head,
                 training=training,
             )["logits"]
@@ -109,13 +110,16 @@ def pad(rows, length, value):
     return array
 
 
-def padded_inputs(rows, pad_id):
+def padded_inputs(rows, pad_id, types=None):
     """The inputs of a batch; few different lengths, as compiled backends compile each."""
     length = -(-max(map(len, rows)) // 16) * 16
-    return {
+    inputs = {
         "input_ids": pad(rows, length, pad_id),
         "attention_mask": pad([[1] * len(row) for row in rows], length, 0),
     }
+    if types is not None:
+        inputs["token_type_ids"] = pad(types, length, 0)
+    return inputs
 
 
 def similar_lengths(lengths, batch_size, rng):
@@ -129,13 +133,14 @@ def similar_lengths(lengths, batch_size, rng):
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def train(model, tokenizer, rows, labels, arguments, seed, log):
+def train(model, tokenizer, rows, labels, arguments, seed, log, types=None):
     """Fit the model.
 
     Args:
         rows: token ids with special tokens, a list a text.
         labels: a class a text, or a list of classes a text (`IGNORED` where there is none).
         log: list that gets a dict an epoch.
+        types: token types, a list a text.
     """
     import keras
     from keras import ops
@@ -161,7 +166,11 @@ def train(model, tokenizer, rows, labels, arguments, seed, log):
 
         def __getitem__(self, index):
             chosen = np.tile(self.batches[index], copies)
-            inputs = padded_inputs([rows[i] for i in chosen], tokenizer.pad_token_id)
+            inputs = padded_inputs(
+                [rows[i] for i in chosen],
+                tokenizer.pad_token_id,
+                types and [types[i] for i in chosen],
+            )
             ids = inputs["input_ids"]
             rng = np.random.default_rng((seed, int(ids.sum()), index))
             hidden = (rng.random(ids.shape) < arguments.word_dropout) & ~np.isin(ids, special)
@@ -240,13 +249,15 @@ def adapt(arguments, tokenizer, texts, epochs):
     return out
 
 
-def predict(model, tokenizer, rows, batch_size=32):
+def predict(model, tokenizer, rows, types=None, batch_size=32):
     """The logits of every row, in its order: (C,) or (L, C) arrays."""
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     found = [None] * len(rows)
     for start in range(0, len(rows), batch_size):
         chosen = order[start : start + batch_size]
-        inputs = padded_inputs([rows[i] for i in chosen], tokenizer.pad_token_id)
+        inputs = padded_inputs(
+            [rows[i] for i in chosen], tokenizer.pad_token_id, types and [types[i] for i in chosen]
+        )
         logits = np.asarray(model.predict_on_batch(inputs), "float32")
         for i, values in zip(chosen, logits, strict=True):
             found[i] = values[: len(rows[i])] if values.ndim == 2 else values
