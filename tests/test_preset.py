@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 import corpora
 import masking
 import score_preset
+import train_preset
 
 from tests.preset_tools import assert_weights_are_as_described
 
@@ -57,7 +58,7 @@ class TestFiles:
     def test_log_ends_with_the_last_step(self, metadata):
         lines = (PRESET / "train_log.csv").read_text("utf-8").splitlines()
         last = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
-        assert int(last["step"]) == metadata["training"]["arguments"]["steps"]
+        assert int(last["step"]) == train_preset.total_steps(metadata["training"])
         recorded = metadata["scores"]["heldout"]
         # The log's scores are those of the training's own precision.
         error = recorded["accuracy_standard_error"]

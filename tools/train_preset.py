@@ -1,11 +1,13 @@
-"""Train the masked-language-model preset from scratch, with this library's layers and Keras `fit`.
+"""Train the masked-language-model preset, with this library's layers and Keras `fit`.
 
     python tools/build_corpus.py && python tools/build_vocab.py
     python tools/train_preset.py              # writes presets/roformer_tiny_zh
 
-The defaults are those of the shipped preset. Whole words are masked (see `masking`), anew in every
-epoch: 80 % become [MASK], 10 % a random token, 10 % stay. After every 200 steps the held-out texts
-are scored, with masks that never change and every hidden token as [MASK].
+Whole words are masked (see `masking`), anew in every epoch: 80 % become [MASK], 10 % a random
+token, 10 % stay. After every `--steps-per-evaluation` steps the held-out texts are scored, with
+masks that never change and every hidden token as [MASK]. `--start` goes on from the weights of a
+preset, with a new schedule; the shipped preset was made in two runs, and its card has their
+commands.
 
 Every batch is a function of the seed and the step alone. A run that was cut goes on from its last
 evaluation when it is started again with the same `--work`. The learning rate is constant until the
@@ -14,6 +16,7 @@ last `--decay-steps`, so such a run may also be given another number of steps.
 
 import argparse
 import csv
+import ctypes
 import datetime
 import importlib.metadata
 import json
@@ -115,38 +118,60 @@ def make_keras_classes():
     return MaskedLM, Batches, loss, Schedule
 
 
-def make_optimizer(learning_rate, weight_decay):
-    """AdamW as all the scripts use it; biases and normalisations do not decay."""
+def make_optimizer(learning_rate, weight_decay, name="adamw"):
+    """AdamW or Muon as all the scripts use them; biases and normalisations do not decay."""
     import keras
+    from keras import ops
 
-    optimizer = keras.optimizers.AdamW(
-        learning_rate, weight_decay=weight_decay, beta_2=0.98, global_clipnorm=1.0
-    )
+    class Muon(keras.optimizers.Muon):
+        """Keras's Muon (Jordan et al. 2024), its iterations in the model's computing type."""
+
+        def zeropower_via_newtonschulz5(self, x, steps):
+            x_low = ops.cast(x, keras.config.dtype_policy().compute_dtype)
+            return ops.cast(super().zeropower_via_newtonschulz5(x_low, steps), x.dtype)
+
+    shared = dict(weight_decay=weight_decay, global_clipnorm=1.0)
+    if name == "muon":
+        optimizer = Muon(learning_rate, adam_beta_2=0.98, adam_weight_decay=weight_decay, **shared)
+    else:
+        optimizer = keras.optimizers.AdamW(learning_rate, beta_2=0.98, **shared)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
 
 def set_up_backend(backend, threads):
     os.environ["KERAS_BACKEND"] = backend
+    keep_freed_memory()
     if threads and backend == "torch":
         import torch
 
         torch.set_num_threads(threads)
 
 
+def keep_freed_memory():
+    """Let glibc keep what is freed: a step's arrays are large, and the system clears new pages."""
+    if sys.platform == "linux":
+        trim_threshold, top_pad, mmap_max = -1, -2, -4  # M_… of malloc.h
+        libc = ctypes.CDLL(None)
+        for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28)):
+            libc.mallopt(option, value)
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--backend", default="torch", choices=["torch", "jax", "tensorflow"])
     parser.add_argument("--dtype", default="mixed_bfloat16", help="Keras dtype policy")
-    parser.add_argument("--steps", type=int, default=12400)
-    parser.add_argument("--decay-steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=15000)
+    parser.add_argument("--decay-steps", type=int, default=11000)
     parser.add_argument("--warmup-steps", type=int, default=300)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--optimizer", default="muon", choices=["muon", "adamw"])
     parser.add_argument("--weight-decay", type=float, default=0.01)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--steps-per-evaluation", type=int, default=200)
+    parser.add_argument("--steps-per-evaluation", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="a preset of this script, to train on")
     parser.add_argument("--threads", type=int, default=2, help="of torch; 0: its own choice")
     parser.add_argument("--corpus", type=Path, default=None, help="default: data/corpus")
     parser.add_argument("--work", type=Path, default=None, help="default: data/preset_run")
@@ -161,6 +186,7 @@ def main() -> None:
     import keras
 
     from keras_roformer import RoFormerConfig, RoFormerTokenizer
+    from keras_roformer.weights import checkpoint, transfer
 
     corpus = arguments.corpus or corpora.CORPUS
     work = arguments.work or corpora.DATA / "preset_run"
@@ -193,14 +219,20 @@ def main() -> None:
         warmup_steps=arguments.warmup_steps,
         peak=arguments.learning_rate,
     )
-    model.compile(optimizer=make_optimizer(schedule, arguments.weight_decay), loss=loss)
+    optimizer = make_optimizer(schedule, arguments.weight_decay, arguments.optimizer)
+    model.compile(optimizer=optimizer, loss=loss)
+    before, log = None, work / "train_log.csv"
+    if arguments.start:
+        before = json.loads((arguments.start / "metadata.json").read_text("utf-8"))["training"]
+        transfer.load(model.network, checkpoint.read(arguments.start))
+        if not log.exists():
+            shutil.copy(arguments.start / "train_log.csv", log)
+    first_step = total_steps(before)
     per_evaluation = arguments.steps_per_evaluation
     data = Batches(train, arguments.batch_size, len(tokenizer), arguments.seed, per_evaluation)
 
     class Progress(keras.callbacks.Callback):
         """Evaluates, logs and saves after every `steps_per_evaluation` steps."""
-
-        log = work / "train_log.csv"
 
         def on_epoch_begin(self, epoch, logs=None):
             data.first = epoch * per_evaluation
@@ -210,14 +242,14 @@ def main() -> None:
             seconds = time.monotonic() - self.started
             values, right, *_ = evaluate(model.predict_on_batch, heldout, len(tokenizer))
             row = {
-                "step": (epoch + 1) * per_evaluation,
+                "step": first_step + (epoch + 1) * per_evaluation,
                 "time": datetime.datetime.now(datetime.UTC).strftime("%H:%M:%S"),
                 "seconds": round(seconds),
                 "loss": round(logs["loss"], 4),
                 "heldout_loss": round(float(values.mean()), 4),
                 "heldout_accuracy": round(float(right.mean()), 4),
             }
-            with self.log.open("a", newline="") as file:
+            with log.open("a", newline="") as file:
                 writer = csv.DictWriter(file, row, lineterminator="\n")
                 if file.tell() == 0:
                     writer.writeheader()
@@ -235,9 +267,14 @@ def main() -> None:
         ],
         verbose=1 if sys.stdout.isatty() else 2,
     )
-    write_preset(arguments, model, config, tokenizer, corpus)
-    shutil.copy(work / "train_log.csv", arguments.out)
+    write_preset(arguments, model, config, tokenizer, corpus, len(train), before)
+    shutil.copy(log, arguments.out)
     score(arguments.out, train, heldout, sources)
+
+
+def total_steps(training):
+    """The steps of a preset's `training` metadata, with those of the runs before it."""
+    return training["arguments"]["steps"] + total_steps(training.get("before")) if training else 0
 
 
 def save_weights(model, directory):
@@ -248,8 +285,13 @@ def save_weights(model, directory):
     checkpoint.write(directory, {name: x.astype("float16") for name, x in tensors.items()})
 
 
-def write_preset(arguments, model, config, tokenizer, corpus):
-    """Write the preset's files but its card, and what is known of its making."""
+def write_preset(arguments, model, config, tokenizer, corpus, rows, before):
+    """Write the preset's files but its card, and what is known of its making.
+
+    Args:
+        rows: number of rows of text that it was trained on.
+        before: `training` of the metadata of the preset that it went on from, or None.
+    """
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(out)
@@ -275,13 +317,15 @@ def write_preset(arguments, model, config, tokenizer, corpus):
             "arguments": {
                 name: value
                 for name, value in vars(arguments).items()
-                if name not in ("corpus", "work", "out")
+                if name not in ("corpus", "work", "out", "start")
             },
             "masking": f"whole words, {MASK_RATE:.0%}, of which 80/10/10",
+            "rows": rows,
             "tokens_seen": tokens,
             "versions": {
                 name: importlib.metadata.version(name) for name in ("keras", arguments.backend)
             },
+            "before": before,
         },
     }
     text = json.dumps(metadata, ensure_ascii=False, indent=2)

@@ -10,7 +10,6 @@ import argparse
 import csv
 import importlib.metadata
 import json
-import os
 import time
 from pathlib import Path
 
@@ -48,11 +47,7 @@ def parser(description, out, **defaults):
 
 def set_up(arguments):
     """Choose the backend; to be called before anything imports Keras."""
-    os.environ["KERAS_BACKEND"] = arguments.backend
-    if arguments.threads and arguments.backend == "torch":
-        import torch
-
-        torch.set_num_threads(arguments.threads)
+    train_preset.set_up_backend(arguments.backend, arguments.threads)
 
 
 def make_model(base, task, labels, dropout=None, dtype="float32"):
@@ -351,7 +346,7 @@ def steps_of(preset):
     path = Path(preset) / "metadata.json"
     if not path.is_file():
         return None
-    return json.loads(path.read_text("utf-8"))["training"]["arguments"]["steps"]
+    return train_preset.total_steps(json.loads(path.read_text("utf-8"))["training"])
 
 
 def add_scores(preset, scores):
