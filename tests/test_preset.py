@@ -173,13 +173,16 @@ class TestMasking:
         assert sorted(found) == sorted(expected)
         assert np.mean(rows.segments > 0) > 0.9
 
-    def test_masks_are_whole_words_within_the_budget(self, pieces):
-        rows = masking.Rows(pieces)
-        for number, words in enumerate(rows.words):
-            positions = masking.choose_words(
-                words, np.random.default_rng(number), masking.MASK_RATE, masking.PREDICTIONS
-            )
-            positions = positions[positions >= 0]
+    @pytest.mark.parametrize("length", [masking.LENGTH, 200])
+    def test_masks_are_whole_words_within_the_budget(self, pieces, length):
+        rows = masking.Rows(pieces, length)
+        assert rows.words.shape == (len(rows), length)
+        inputs, labels = masking.mask_batch(
+            rows, np.arange(len(rows)), np.random.default_rng(1), 90
+        )
+        assert labels.shape[1] == np.ceil(masking.MASK_RATE * length)
+        for words, places, answers in zip(rows.words, inputs["positions"], labels, strict=True):
+            positions = places[answers != masking.IGNORED]
             assert len(set(positions.tolist())) == len(positions)
             budget = round(masking.MASK_RATE * np.sum(words >= 0))
             assert budget - 3 <= len(positions) <= max(1, budget)

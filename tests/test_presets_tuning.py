@@ -59,6 +59,21 @@ class TestBatches:
         found = tune_ner.types_of(firsts, len(ids) + 2)
         assert found == [1, 0, 0, 1, 0, 1] == tune_ner.types_of_labels(answers[0])
 
+    def test_words_are_cut_into_their_characters(self):
+        words = ["今天", "今", "天", "不好", "好", "ab"]  # 不 is missing
+        tokenizer = keras_roformer.RoFormerTokenizer(
+            vocab={token: i for i, token in enumerate(SPECIAL + words)}
+        )
+        characters = tuning.characters_of_words(tokenizer)
+        assert characters == {5: [6, 7]}
+        rng = np.random.default_rng(1)
+        row = [2, 5, 8, 9, 10, 3]
+        assert tuning.split_words(row, 0.0, characters, rng) == row
+        assert tuning.split_words(row, 1.0, characters, rng) == [2, 6, 7, 8, 9, 10, 3]
+        cut = tuning.split_words([5] * 1000, 0.3, characters, rng)
+        assert cut.count(6) == cut.count(7) == 1000 - cut.count(5)
+        assert 230 < cut.count(6) < 370
+
     def test_accuracy(self):
         scores = tuning.accuracy([True] * 75 + [False] * 25)
         assert scores == {"cases": 100, "accuracy": 0.75, "standard_error": 0.0435}
@@ -176,7 +191,8 @@ def test_training_learns_and_the_preset_loads(task, tmp_path, family_prefix, mon
         labels = [[int(token == 5) for token in row] for row in rows]
     arguments = types.SimpleNamespace(
         epochs=12, batch_size=16, learning_rate=2e-2, weight_decay=0.01, word_dropout=0.1,
-        r_drop=0.5, base=base, out=tmp_path / "tiny_tuned", backend="keras",
+        r_drop=0.5, split_rate=0.0, base=base, out=tmp_path / "tiny_tuned",
+        backend="keras",
     )  # fmt: skip
     log = []
     model = tuning.make_model(base, task, ["no", "yes"], dropout=0.1)

@@ -49,7 +49,12 @@ def main() -> None:
     for seed in arguments.seeds:
         keras.utils.set_random_seed(seed)
         model = tuning.make_model(
-            arguments.base, "sequence_classification", names, arguments.dropout, arguments.dtype
+            arguments.base,
+            "sequence_classification",
+            names,
+            arguments.dropout,
+            arguments.dtype,
+            arguments.attention_dropout,
         )
         tuning.train(model, tokenizer, rows, labels, arguments, seed, log)
         logits = np.array(tuning.predict(model, tokenizer, test_rows))

@@ -214,7 +214,12 @@ def fit(arguments, seed, tokenizer, tokenized, labels, names, log, words=False):
 
     keras.utils.set_random_seed(seed)
     model = tuning.make_model(
-        arguments.base, "token_classification", names, arguments.dropout, arguments.dtype
+        arguments.base,
+        "token_classification",
+        names,
+        arguments.dropout,
+        arguments.dtype,
+        arguments.attention_dropout,
     )
     rows, answers = training_rows(tokenized, labels, arguments.max_length)
     types = list(map(types_of_labels, answers)) if words else None

@@ -7,6 +7,7 @@ characters with logistic regression, and the model of every seed, on the same te
 """
 
 import json
+from pathlib import Path
 
 import corpora
 import numpy as np
@@ -47,11 +48,15 @@ def main() -> None:
         __doc__,
         "roformer_tiny_zh_sentiment",
         seeds=[1, 2, 3],
-        epochs=5,
+        epochs=4,
         dropout=0.2,
+        attention_dropout=0.0,
         r_drop=1.0,
+        split_rate=0.1,
+        max_length=384,
     )
     parser.add_argument("--adapt", type=int, default=8, help="epochs of masked LM on the reviews")
+    parser.add_argument("--adapted", type=Path, help="what a run that was cut left in data/")
     arguments = parser.parse_args()
     tuning.set_up(arguments)
     import keras
@@ -69,8 +74,8 @@ def main() -> None:
 
     rows = encode(tokenizer, texts, arguments.max_length)
     test_rows = encode(tokenizer, test_texts)
-    base = arguments.base
-    if arguments.adapt:
+    base = arguments.adapted or arguments.base
+    if arguments.adapt and not arguments.adapted:
         base = tuning.adapt(arguments, tokenizer, texts, arguments.adapt)
     log, scores, shipped = [], [], None
     for seed in arguments.seeds:
@@ -81,6 +86,7 @@ def main() -> None:
             LABELS,
             arguments.dropout,
             arguments.dtype,
+            arguments.attention_dropout,
         )
         tuning.train(model, tokenizer, rows, labels, arguments, seed, log)
         logits = np.array(tuning.predict(model, tokenizer, test_rows))

@@ -13,6 +13,7 @@ import json
 import time
 from pathlib import Path
 
+import corpora
 import masking
 import numpy as np
 import train_preset
@@ -39,6 +40,8 @@ def parser(description, out, **defaults):
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--word-dropout", type=float, default=0.1, help="tokens shown as [MASK]")
     parser.add_argument("--r-drop", type=float, default=0.0, help="weight of R-Drop; 0: none")
+    parser.add_argument("--attention-dropout", type=float, help="default: as --dropout")
+    parser.add_argument("--split-rate", type=float, default=0.0, help="words cut into characters")
     parser.add_argument("--max-length", type=int, default=128, help="tokens, in training")
     parser.add_argument("--dev", action="store_true", help="score on a slice of the training part")
     parser.set_defaults(**defaults)
@@ -50,13 +53,14 @@ def set_up(arguments):
     train_preset.set_up_backend(arguments.backend, arguments.threads)
 
 
-def make_model(base, task, labels, dropout=None, dtype="float32"):
+def make_model(base, task, labels, dropout=None, dtype="float32", attention_dropout=None):
     """A `keras.Model` of token ids → logits with the base's weights and a new head.
 
     Args:
         base: preset or directory of a checkpoint.
         labels: names of the classes, which go into the config.
         dropout: of the training; None keeps the config's.
+        attention_dropout: on the attention probabilities; None: as `dropout`.
     """
     import keras
 
@@ -71,15 +75,17 @@ def make_model(base, task, labels, dropout=None, dtype="float32"):
         label2id={label: i for i, label in enumerate(labels)},
     )
     if dropout is not None:
-        settings |= dict(hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
+        attention_dropout = dropout if attention_dropout is None else attention_dropout
+        settings |= dict(
+            hidden_dropout_prob=dropout, attention_probs_dropout_prob=attention_dropout
+        )
     config = RoFormerConfig.from_dict(settings)
 
     class Classifier(keras.Model):
         def __init__(self):
             super().__init__()
             self.network = RoFormerNetwork(config, task=task, dtype=self.dtype_policy)
-            # Only chooses how attention is computed, see train_preset.
-            self.every_head = np.ones(config.num_attention_heads, "float32")
+            self.every_head = train_preset.every_head(self, config)
 
         def call(self, inputs, training=False):
             return self.network(
@@ -128,6 +134,27 @@ def similar_lengths(lengths, batch_size, rng):
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
+def characters_of_words(tokenizer):
+    """Token id → the ids of its Han characters, for the vocabulary's words of several of them."""
+    vocabulary = tokenizer.get_vocab()
+    found = {
+        i: [vocabulary.get(character) for character in word]
+        for word, i in vocabulary.items()
+        if len(word) > 1 and corpora.han_count(word) == len(word)
+    }
+    return {i: ids for i, ids in found.items() if None not in ids}
+
+
+def split_words(row, rate, characters, rng):
+    """Cut a share of a row's words into characters, as rare words are; a list of token ids."""
+    cut = rng.random(len(row)) < rate
+    return [
+        piece
+        for i, cuts in zip(row, cut, strict=True)
+        for piece in (characters.get(i, (i,)) if cuts else (i,))
+    ]
+
+
 def train(model, tokenizer, rows, labels, arguments, seed, log, types=None):
     """Fit the model.
 
@@ -146,6 +173,10 @@ def train(model, tokenizer, rows, labels, arguments, seed, log, types=None):
     lengths = np.array([len(row) for row in rows])
     per_token = not np.isscalar(labels[0])
     special = list(tokenizer.all_special_ids)
+    split_rate = arguments.split_rate
+    characters = characters_of_words(tokenizer) if split_rate else {}
+    if per_token and split_rate:
+        raise ValueError("--split-rate changes the number of tokens: it needs a label a text.")
 
     class Batches(keras.utils.PyDataset):
         def __init__(self):
@@ -161,13 +192,14 @@ def train(model, tokenizer, rows, labels, arguments, seed, log, types=None):
 
         def __getitem__(self, index):
             chosen = np.tile(self.batches[index], copies)
+            texts = [rows[i] for i in chosen]
+            rng = np.random.default_rng((seed, sum(map(sum, texts)), index))
+            if split_rate:
+                texts = [split_words(text, split_rate, characters, rng) for text in texts]
             inputs = padded_inputs(
-                [rows[i] for i in chosen],
-                tokenizer.pad_token_id,
-                types and [types[i] for i in chosen],
+                texts, tokenizer.pad_token_id, types and [types[i] for i in chosen]
             )
             ids = inputs["input_ids"]
-            rng = np.random.default_rng((seed, int(ids.sum()), index))
             hidden = (rng.random(ids.shape) < arguments.word_dropout) & ~np.isin(ids, special)
             inputs["input_ids"] = np.where(hidden, tokenizer.mask_token_id, ids)
             if per_token:
@@ -175,13 +207,13 @@ def train(model, tokenizer, rows, labels, arguments, seed, log, types=None):
             return inputs, np.array([labels[i] for i in chosen], "int32")
 
     def loss(answers, logits):
-        value = reduce_loss([cross_entropy(logits, answers)])
+        values, counts = cross_entropy(logits, answers)
+        value = reduce_loss([(values, counts)])
         if copies == 2:
             # R-Drop (Liang et al. 2021): two passes with other dropout shall agree.
             first, second = ops.split(ops.log_softmax(ops.cast(logits, "float32")), 2)
             distance = ops.sum((ops.exp(first) - ops.exp(second)) * (first - second), axis=-1)
-            counts = ops.cast(ops.not_equal(ops.split(answers, 2)[0], IGNORED), "float32")
-            value += arguments.r_drop / 2 * reduce_loss([(distance, counts)])
+            value += arguments.r_drop / 2 * reduce_loss([(distance, ops.split(counts, 2)[0])])
         return value
 
     data = Batches()
@@ -209,8 +241,12 @@ def train(model, tokenizer, rows, labels, arguments, seed, log, types=None):
     model.fit(data, epochs=arguments.epochs, shuffle=False, callbacks=[Log()], verbose=0)
 
 
-def adapt(arguments, tokenizer, texts, epochs):
+def adapt(arguments, tokenizer, texts, epochs, length=2 * masking.LENGTH):
     """Pretrain on with the task's own training texts, unlabelled (Gururangan et al. 2020).
+
+    Args:
+        length: tokens of a row; twice that of the pretraining, whose models have not seen words
+            further apart than that.
 
     Returns:
         Path of a checkpoint to tune, which lies in data/.
@@ -220,8 +256,8 @@ def adapt(arguments, tokenizer, texts, epochs):
     from keras_roformer import RoFormerConfig
     from keras_roformer.weights import checkpoint, transfer
 
-    pieces = masking.tokenize(tokenizer, [("task", text) for text in texts], ["task"])
-    rows = masking.Rows(pieces)
+    pieces = masking.tokenize(tokenizer, [("task", text) for text in texts], ["task"], length)
+    rows = masking.Rows(pieces, length)
     keras.utils.set_random_seed(1)
     keras.config.set_dtype_policy(arguments.dtype)
     MaskedLM, Batches, loss, Schedule = train_preset.make_keras_classes()
@@ -229,8 +265,9 @@ def adapt(arguments, tokenizer, texts, epochs):
     no_dropout = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     model = MaskedLM(RoFormerConfig.from_dict(config.to_dict() | no_dropout))
     transfer.load(model.network, checkpoint.read(arguments.base))
-    steps = len(rows) // arguments.batch_size * epochs
-    data = Batches(rows, arguments.batch_size, len(tokenizer), seed=1, length=steps)
+    batch_size = arguments.batch_size * masking.LENGTH // length  # tokens a batch as there
+    steps = len(rows) // batch_size * epochs
+    data = Batches(rows, batch_size, len(tokenizer), seed=1, length=steps)
     warmup = max(1, steps // 10)
     schedule = Schedule(steps=steps, decay_steps=steps - warmup, warmup_steps=warmup, peak=1e-3)
     model.compile(
@@ -330,7 +367,7 @@ def write_preset(arguments, model, tokenizer, architecture, log, **facts):
             "arguments": {
                 name: value
                 for name, value in vars(arguments).items()
-                if name not in ("corpus", "base", "out", "dev")
+                if name not in ("corpus", "base", "out", "dev", "adapted")
             },
             "versions": {
                 name: importlib.metadata.version(name) for name in ("keras", arguments.backend)
