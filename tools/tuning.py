@@ -365,9 +365,9 @@ def write_preset(arguments, model, tokenizer, architecture, log, **facts):
             "base": arguments.base.name,
             "base_steps": steps_of(arguments.base),
             "arguments": {
-                name: value
+                name: value.name if isinstance(value, Path) else value
                 for name, value in vars(arguments).items()
-                if name not in ("corpus", "base", "out", "dev", "adapted")
+                if name not in ("corpus", "base", "out", "dev")
             },
             "versions": {
                 name: importlib.metadata.version(name) for name in ("keras", arguments.backend)
