@@ -85,7 +85,8 @@ def make_model(base, task, labels, dropout=None, dtype="float32", attention_drop
         def __init__(self):
             super().__init__()
             self.network = RoFormerNetwork(config, task=task, dtype=self.dtype_policy)
-            self.every_head = train_preset.every_head(self, config)
+            # Only chooses how attention is computed, see train_preset.
+            self.every_head = np.ones(config.num_attention_heads, "float32")
 
         def call(self, inputs, training=False):
             return self.network(
