@@ -54,11 +54,14 @@ def atomic_folder(path: pathlib.Path, keep: bool = False) -> Iterator[pathlib.Pa
     """Yields a temporary folder to write files to, which is `path` at the end, all or nothing.
 
     A folder that is there already is replaced: exchanged in one step where the system can (Linux),
-    else in two, with the old one beside as `.NAME.old` in between. With `keep`, files of the old
-    folder that are not written anew stay.
+    else in two, with the old one beside as `.NAME.old` in between. With `keep`, what the old folder
+    holds and is not written anew stays. A folder that must stay in its place (see `_is_fixed`)
+    gets the files one by one: each is the old one or the new one.
     """
     path = pathlib.Path(path).resolve()
-    temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old"))
+    fixed = _is_fixed(path)
+    parent = path if fixed else path.parent
+    temporary, old = (parent / f".{path.name}.{end}" for end in ("tmp", "old"))
     shutil.rmtree(temporary, ignore_errors=True)  # of a save that was killed
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -68,22 +71,66 @@ def atomic_folder(path: pathlib.Path, keep: bool = False) -> Iterator[pathlib.Pa
         for file in temporary.rglob("*"):
             if file.is_file():
                 _to_disk(file)
-        if keep and path.exists():
-            for file in path.iterdir():
-                if file.is_file() and not (temporary / file.name).exists():
-                    shutil.copy2(file, temporary)
-        if not path.exists():
-            os.rename(temporary, path)
-        elif _exchange(temporary, path):
+        if fixed:
+            _move_files(temporary, path)
             old = temporary
-        else:
-            os.rename(path, old)
+        elif not path.exists():
             os.rename(temporary, path)
+        else:
+            if keep:
+                _link_missing(path, temporary)
+            if _exchange(temporary, path):
+                old = temporary
+            else:
+                os.rename(path, old)
+                os.rename(temporary, path)
         sync_directory(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _is_fixed(path):
+    """Whether a folder cannot be exchanged: a mounted one, one in a folder that may not be written
+    to, and one that this process works in, which would go on in the folder that is removed."""
+    here = pathlib.Path.cwd()
+    return path.is_dir() and (
+        os.path.ismount(path)
+        or not os.access(path.parent, os.W_OK)
+        or path == here
+        or path in here.parents
+    )
+
+
+def _move_files(source, target):
+    """Move the files of a folder, and of those in it, into another; each replaces its like."""
+    for file in sorted(source.rglob("*")):
+        if file.is_file():
+            place = target / file.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, place)
+            sync_directory(place.parent)
+
+
+def _link_missing(old, new):
+    """Put what `old` holds and `new` does not into `new` too, as links where there can be links."""
+    for entry in old.iterdir():
+        place = new / entry.name
+        if entry.is_symlink():
+            if not os.path.lexists(place):
+                place.symlink_to(entry.readlink())
+        elif entry.is_dir():
+            if not place.exists():
+                place.mkdir()
+            if place.is_dir():
+                _link_missing(entry, place)
+        elif not place.exists():
+            try:
+                os.link(entry, place)
+            except OSError:  # the file system has no links
+                shutil.copy2(entry, place)
+    shutil.copymode(old, new)
 
 
 def _exchange(a: pathlib.Path, b: pathlib.Path) -> bool:

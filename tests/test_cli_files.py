@@ -1,5 +1,6 @@
 """convert and train: what they write is what the other commands and classes read."""
 
+import errno
 import itertools
 import json
 import pathlib
@@ -148,6 +149,29 @@ def test_bad_data(run, checkpoint, tmp_path, rows, message):  # noqa: F811
     status, _, err = run("train", str(data), "-o", str(tmp_path / "out"), "-m", checkpoint)
     assert status == 1 and message in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_train_writes_all_or_nothing(run, checkpoint, tmp_path, monkeypatch):  # noqa: F811
+    from keras_roformer.weights import checkpoint as files
+
+    data, output = tmp_path / "data.jsonl", tmp_path / "out"
+    data.write_text("\n".join(map(json.dumps, REVIEWS)), "utf-8")
+    arguments = ("train", str(data), "-m", checkpoint, "--epochs", "1", "-o")
+    status, _, err = run(*arguments, str(data / "out"))  # found out before the training
+    assert status == 1 and str(data) in err and err.count("\n") == 1
+
+    output.mkdir()
+    (output / "config.json").write_text("old", "utf-8")
+
+    def full_disk(directory, tensors):
+        raise OSError(errno.ENOSPC, "No space left on device", str(directory))
+
+    monkeypatch.setattr(files, "write", full_disk)
+    status, _, err = run(*arguments, str(output))
+    assert status == 1 and "No space left" in err
+    assert [(file.name, file.read_text("utf-8")) for file in output.iterdir()] == [
+        ("config.json", "old")
+    ]
 
 
 def test_entities_of_tags():

@@ -8,6 +8,7 @@ import numpy as np
 from keras_roformer import presets
 from keras_roformer.backend import choose_backend
 from keras_roformer.cli.common import read_records
+from keras_roformer.saving import atomic_folder, make_directory
 
 # Batches whose examples are sorted by length together, at most; and the pools of an epoch, at
 # least: with fewer, a short and a long text would never meet in a batch.
@@ -52,7 +53,7 @@ def fine_tune(
 
     Args:
         data, evaluation: files, see `read_examples`; without `evaluation`, a tenth is held out.
-        output: directory, made if absent.
+        output: directory, made if absent; its files change at the end, all at once.
         task: a name in `TASKS`.
         model: preset, directory or hub id whose encoder is tuned.
         epochs, batch_size: of the training.
@@ -66,7 +67,8 @@ def fine_tune(
         dict of what was trained and the scores of the saved weights.
 
     Raises:
-        ValueError: data without the columns, or with fewer than two labels.
+        ValueError: data without the columns, or with fewer than two labels; `output` is a file.
+        OSError: `output` cannot be made, which is found out before the training.
     """
     choose_backend(backend)
     import keras
@@ -95,6 +97,7 @@ def fine_tune(
     if unknown:
         raise ValueError(f"the held-out examples have labels that training has not: {unknown}")
 
+    output = make_directory(output)
     directory = presets.resolve(model)
     tokenizer = AutoTokenizer.from_pretrained(directory)
     config = RoFormerConfig.from_pretrained(
@@ -139,10 +142,6 @@ def fine_tune(
             if best is None or quality > (best[main_score], -best["held-out loss"]):
                 best, best_weights = scores, transfer.read(network)
 
-    output = pathlib.Path(output)
-    config.save_pretrained(output)
-    tokenizer.save_pretrained(output)
-    checkpoint.write(output, best_weights)
     result = {
         "task": task,
         "labels": len(labels),
@@ -167,7 +166,11 @@ def fine_tune(
         "scores": {"heldout": best},
     }
     text = json.dumps(metadata, ensure_ascii=False, indent=2)
-    (output / "metadata.json").write_text(text + "\n", "utf-8")
+    with atomic_folder(output, keep=True) as folder:
+        config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        checkpoint.write(folder, best_weights)
+        (folder / "metadata.json").write_text(text + "\n", "utf-8")
     return result
 
 
