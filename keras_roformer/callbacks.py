@@ -1,5 +1,6 @@
 """Callbacks for `fit`."""
 
+import contextlib
 import pathlib
 import re
 import shutil
@@ -10,6 +11,7 @@ import numpy as np
 from keras_roformer.saving import atomic_folder, check_room
 
 _EPOCH = re.compile(r"epoch-(\d+)")
+_OURS = re.compile(rf"{_EPOCH.pattern}|\.{_EPOCH.pattern}\.(tmp|old)")
 
 
 class BackupAndRestore(keras.callbacks.Callback):
@@ -66,8 +68,14 @@ class BackupAndRestore(keras.callbacks.Callback):
             shutil.rmtree(folder, ignore_errors=True)
 
     def on_train_end(self, logs=None):
-        if self.delete_checkpoint:
-            shutil.rmtree(self.backup_dir, ignore_errors=True)
+        if not self.delete_checkpoint or not self.backup_dir.is_dir():
+            return
+        for path in self.backup_dir.iterdir():
+            if _OURS.fullmatch(path.name):
+                shutil.rmtree(path, ignore_errors=True)
+        # Keras removes the folder with all that is in it, be it a file of the user's.
+        with contextlib.suppress(OSError):
+            self.backup_dir.rmdir()
 
     def _generators(self):
         """The states of the model's random generators, which no weight file has."""

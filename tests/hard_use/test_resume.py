@@ -6,7 +6,7 @@ import pytest
 
 from keras_roformer.callbacks import BackupAndRestore
 from tests.hard_use.common import HARD, report
-from tests.hard_use.training import Stop, train
+from tests.hard_use.training import Stop, classifier, train
 from tests.tolerances import FLOAT32
 
 # Keras's own in the long run only: each training compiles its steps again.
@@ -29,3 +29,15 @@ def test_resumed_equals_uninterrupted(tmp_path, backup):
         f"resumed after {len(stops)} interruptions: "
         f"loss {parts[-1]:.6f}, uninterrupted {whole[-1]:.6f}"
     )
+
+
+def test_the_end_removes_the_backup_and_nothing_else(tmp_path):
+    (tmp_path / ".epoch-1.tmp").mkdir()  # of a backup that was killed
+    (tmp_path / "epoch-notes").mkdir()
+    (tmp_path / "data.csv").touch()
+    callback = BackupAndRestore(tmp_path)
+    callback.set_model(classifier())
+    callback.on_epoch_end(0)
+    assert (tmp_path / "epoch-1").is_dir()
+    callback.on_train_end()
+    assert {path.name for path in tmp_path.iterdir()} == {"epoch-notes", "data.csv"}
