@@ -88,7 +88,7 @@ def run(training, rows):
     optimizer = {"adamw": "AdamW", "muon": "Muon"}[given.get("optimizer", "adamw")]
     arguments = {"optimizer": "adamw"} | given
     command = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in arguments.items())
-    start = " --start THE_FIRST" if training.get("before") else ""
+    start = " --start THE_ONE_BEFORE" if training.get("before") else ""
     return (
         f"`python {training['script']}{start} {command}`: {given['steps']:,} steps of "
         f"{given['batch_size']} × 128 tokens ({tokens / 1e6:.1f} M tokens, about "
@@ -98,7 +98,9 @@ def run(training, rows):
 
 def masked_lm(metadata):
     scores, training, texts = metadata["scores"], metadata["training"], metadata["texts"]
-    runs = [training["before"], training]
+    runs = [training]
+    while runs[0].get("before"):
+        runs.insert(0, runs[0]["before"])
     runs_text = "\n".join(f"{i}. {run(r, training['rows'])}" for i, r in enumerate(runs, 1))
     goal = 0.42
 
@@ -212,7 +214,7 @@ at 2e-3 and constant; from step 8400 on the line to zero at step 17,000; from st
 line to zero at step 13,200 (from 2e-3 at 9600), whose
 second half, from step 11,400 on, was shortened to end at step 12,400. Its command without this \
 history differs a little; so do other threads or
-processors, in either run. `train_log.csv` has the losses of both (the held-out loss of its first \
+processors, in any run. `train_log.csv` has the losses of all (the held-out loss of its first \
 two rows was not measured).
 
 ## What it is not good for

@@ -81,6 +81,7 @@ def pipeline(
     Example:
         >>> fill = pipeline("fill-mask", model="roformer_tiny_zh")
         >>> fill("今天天气很好，我们去公园[MASK]吧。")[0]["token_str"]
+        '里'
     """
     cls = TASKS[canonical_task(task)]
     model = cls.default_model if model is None else model
