@@ -56,7 +56,7 @@ def atomic_folder(path: pathlib.Path, keep: bool = False) -> Iterator[pathlib.Pa
     A folder that is there already is replaced: exchanged in one step where the system can (Linux),
     else in two, with the old one beside as `.NAME.old` in between. With `keep`, what the old folder
     holds and is not written anew stays. A folder that must stay in its place (see `_is_fixed`)
-    gets the files one by one: each is the old one or the new one.
+    gets the files one by one, each the old one or the new one, and keeps the others.
     """
     path = pathlib.Path(path).resolve()
     fixed = _is_fixed(path)
@@ -71,20 +71,20 @@ def atomic_folder(path: pathlib.Path, keep: bool = False) -> Iterator[pathlib.Pa
         for file in temporary.rglob("*"):
             if file.is_file():
                 _to_disk(file)
+        if keep and not fixed and path.exists():
+            _link_missing(path, temporary)
         if fixed:
             _move_files(temporary, path)
             old = temporary
         elif not path.exists():
             os.rename(temporary, path)
+        elif _exchange(temporary, path):
+            old = temporary
         else:
-            if keep:
-                _link_missing(path, temporary)
-            if _exchange(temporary, path):
-                old = temporary
-            else:
-                os.rename(path, old)
-                os.rename(temporary, path)
-        sync_directory(path.parent)
+            os.rename(path, old)
+            os.rename(temporary, path)
+        if not fixed:
+            sync_directory(parent)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -94,23 +94,24 @@ def atomic_folder(path: pathlib.Path, keep: bool = False) -> Iterator[pathlib.Pa
 def _is_fixed(path):
     """Whether a folder cannot be exchanged: a mounted one, one in a folder that may not be written
     to, and one that this process works in, which would go on in the folder that is removed."""
-    here = pathlib.Path.cwd()
-    return path.is_dir() and (
-        os.path.ismount(path)
-        or not os.access(path.parent, os.W_OK)
-        or path == here
-        or path in here.parents
-    )
+    if not path.is_dir():
+        return False
+    if os.path.ismount(path) or not os.access(path.parent, os.W_OK):
+        return True
+    try:
+        return pathlib.Path.cwd().is_relative_to(path)
+    except FileNotFoundError:  # the process works in a folder that is gone
+        return False
 
 
 def _move_files(source, target):
     """Move the files of a folder, and of those in it, into another; each replaces its like."""
-    for file in sorted(source.rglob("*")):
-        if file.is_file():
-            place = target / file.relative_to(source)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(file, place)
-            sync_directory(place.parent)
+    for folder, _, files in os.walk(source):
+        place = target / pathlib.Path(folder).relative_to(source)
+        place.mkdir(exist_ok=True)
+        for name in files:
+            os.replace(os.path.join(folder, name), place / name)
+        sync_directory(place)
 
 
 def _link_missing(old, new):

@@ -99,3 +99,11 @@ def test_a_failure_leaves_the_working_directory_as_it_was(folder, monkeypatch):
         raise RuntimeError
     assert sorted(folder.rglob("*")) == before
     assert (folder / "config.json").read_text() == "old"
+
+
+def test_a_process_whose_folder_is_gone_can_save(folder, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    save(folder)
+    check(folder)

@@ -6,7 +6,7 @@
 Whole words are masked (see `masking`), anew in every epoch: 80 % become [MASK], 10 % a random
 token, 10 % stay. After every `--steps-per-evaluation` steps the held-out texts are scored, with
 masks that never change and every hidden token as [MASK]. `--start` goes on from the weights of a
-preset, with a new schedule; the shipped preset was made in three runs, and its card has their
+preset, with a new schedule; the shipped preset was made in several runs, and its card has their
 commands.
 
 Every batch is a function of the seed and the step alone. A run that was cut goes on from its last

@@ -53,12 +53,10 @@ def how_it_was_made(training, choice):
     given = training["arguments"]
     seeds = " ".join(map(str, given["seeds"]))
     extras = ""
+    adapted = f" --adapted data/{given['adapted']}" if given.get("adapted") else ""
     if given.get("adapt"):
-        extras += f"{given['adapt']} epochs of masked LM on the training texts, then "
-    adapted = ""
-    if given.get("adapted"):
-        adapted = f" --adapted data/{given['adapted']}"
-        extras = f"{extras.removesuffix(', then ')} (run beforehand, by itself), then "
+        beforehand = " (run beforehand, by itself)" if adapted else ""
+        extras += f"{given['adapt']} epochs of masked LM on the training texts{beforehand}, then "
     if given["r_drop"]:
         extras += f"R-Drop of weight {given['r_drop']:g}, "
     dropout = f"dropout {given['dropout']}"

@@ -80,8 +80,8 @@ def pipeline(
 
     Example:
         >>> fill = pipeline("fill-mask", model="roformer_tiny_zh")
-        >>> fill("今天天气很好，我们去公园[MASK]吧。")[0]["token_str"]
-        '里'
+        >>> fill("我父亲是一名[MASK]，在医院工作。")[0]["token_str"]
+        '医生'
     """
     cls = TASKS[canonical_task(task)]
     model = cls.default_model if model is None else model
