@@ -64,6 +64,20 @@ class TestFiles:
         error = recorded["accuracy_standard_error"]
         assert float(last["heldout_accuracy"]) == pytest.approx(recorded["accuracy"], abs=error)
 
+    def test_one_command_repeats_all_its_runs(self, metadata, tmp_path):
+        training = metadata["training"]
+        runs = train_preset.all_runs(training)
+        commands = train_preset.commands(training, tmp_path, tmp_path / "out")
+        assert len(runs) == len(commands) > 1
+        before = None
+        for run, command in zip(runs, commands, strict=True):
+            given = vars(train_preset.parse_arguments(command))
+            assert run["arguments"].items() <= given.items()
+            assert given["optimizer"] == run["arguments"].get("optimizer", "adamw")
+            assert given["start"] == before
+            before = given["out"]
+        assert before == tmp_path / "out"
+
     def test_scores_beat_the_unigram(self, metadata):
         heldout, unigram = metadata["scores"]["heldout"], metadata["scores"]["unigram"]
         assert heldout["masked_tokens"] == unigram["masked_tokens"] > 10_000

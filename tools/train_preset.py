@@ -6,8 +6,8 @@
 Whole words are masked (see `masking`), anew in every epoch: 80 % become [MASK], 10 % a random
 token, 10 % stay. After every `--steps-per-evaluation` steps the held-out texts are scored, with
 masks that never change and every hidden token as [MASK]. `--start` goes on from the weights of a
-preset, with a new schedule; the shipped preset was made in several runs, and its card has their
-commands.
+preset, with a new schedule. The shipped preset was made in several runs: `--repeat` does again all
+those that a preset's metadata tells.
 
 Every batch is a function of the seed and the step alone. A run that was cut goes on from its last
 evaluation when it is started again with the same `--work`. The learning rate is constant until the
@@ -22,6 +22,7 @@ import importlib.metadata
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -158,7 +159,7 @@ def keep_freed_memory():
             libc.mallopt(option, value)
 
 
-def parse_arguments():
+def parse_arguments(given=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--backend", default="torch", choices=["torch", "jax", "tensorflow"])
     parser.add_argument("--dtype", default="mixed_bfloat16", help=DTYPE_HELP)
@@ -177,11 +178,52 @@ def parse_arguments():
     parser.add_argument("--corpus", type=Path, default=None, help="default: data/corpus")
     parser.add_argument("--work", type=Path, default=None, help="default: data/preset_run")
     parser.add_argument("--out", type=Path, default=PRESET)
-    return parser.parse_args()
+    parser.add_argument("--repeat", type=Path, help="a preset, whose runs are all done again")
+    return parser.parse_args(given)
 
 
 def main() -> None:
     arguments = parse_arguments()
+    if arguments.repeat:
+        repeat(arguments)
+    else:
+        train(arguments)
+
+
+def repeat(arguments):
+    """Do all runs of a preset again, each in a process of its own.
+
+    Started again after a cut it goes on where it was, as every run does.
+    """
+    import corpora
+
+    training = json.loads((arguments.repeat / "metadata.json").read_text("utf-8"))["training"]
+    work = arguments.work or corpora.DATA / "preset_runs"
+    corpus = arguments.corpus or corpora.CORPUS
+    for command in commands(training, work, arguments.out):
+        subprocess.run([sys.executable, __file__, *command, f"--corpus={corpus}"], check=True)
+
+
+def commands(training, work, out):
+    """The arguments of every run of a preset's `training` metadata, the last of which writes `out`.
+
+    Each run has a folder of its own in `work`, where those before the last leave their presets.
+    """
+    runs = all_runs(training)
+    outs = [*(work / f"preset_{number}" for number in range(1, len(runs))), out]
+    found = []
+    for i, run in enumerate(runs):
+        # The first run of all knew no other optimizer, and its metadata names none.
+        given = {"optimizer": "adamw"} | run["arguments"]
+        given |= {"work": work / f"run_{i + 1}", "out": outs[i]}
+        if i:
+            given["start"] = outs[i - 1]
+        found.append([f"--{name.replace('_', '-')}={value}" for name, value in given.items()])
+    return found
+
+
+def train(arguments):
+    """One run."""
     set_up_backend(arguments.backend, arguments.threads)
     import corpora
     import keras
@@ -273,9 +315,14 @@ def main() -> None:
     score(arguments.out, train, heldout, sources)
 
 
+def all_runs(training):
+    """The runs of a preset's `training` metadata, the first one first."""
+    return [*all_runs(training.get("before")), training] if training else []
+
+
 def total_steps(training):
     """The steps of a preset's `training` metadata, with those of the runs before it."""
-    return training["arguments"]["steps"] + total_steps(training.get("before")) if training else 0
+    return sum(run["arguments"]["steps"] for run in all_runs(training))
 
 
 def save_weights(model, directory):
@@ -318,7 +365,7 @@ def write_preset(arguments, model, config, tokenizer, corpus, rows, before):
             "arguments": {
                 name: value
                 for name, value in vars(arguments).items()
-                if name not in ("corpus", "work", "out", "start")
+                if name not in ("corpus", "work", "out", "start", "repeat")
             },
             "masking": f"whole words, {MASK_RATE:.0%}, of which 80/10/10",
             "rows": rows,
