@@ -73,7 +73,7 @@ class TestFiles:
         for run, command in zip(runs, commands, strict=True):
             given = vars(train_preset.parse_arguments(command))
             assert run["arguments"].items() <= given.items()
-            assert given["optimizer"] == run["arguments"].get("optimizer", "adamw")
+            assert given["optimizer"] == run["arguments"]["optimizer"]
             assert given["start"] == before
             before = given["out"]
         assert before == tmp_path / "out"

@@ -187,7 +187,7 @@ def main() -> None:
     if arguments.repeat:
         repeat(arguments)
     else:
-        train(arguments)
+        run_once(arguments)
 
 
 def repeat(arguments):
@@ -213,16 +213,23 @@ def commands(training, work, out):
     outs = [*(work / f"preset_{number}" for number in range(1, len(runs))), out]
     found = []
     for i, run in enumerate(runs):
-        # The first run of all knew no other optimizer, and its metadata names none.
-        given = {"optimizer": "adamw"} | run["arguments"]
-        given |= {"work": work / f"run_{i + 1}", "out": outs[i]}
+        given = run["arguments"] | {"work": work / f"run_{i + 1}", "out": outs[i]}
         if i:
             given["start"] = outs[i - 1]
-        found.append([f"--{name.replace('_', '-')}={value}" for name, value in given.items()])
+        found.append(options(given))
     return found
 
 
-def train(arguments):
+def options(arguments):
+    """Arguments as a command line has them."""
+    return [
+        part
+        for name, value in arguments.items()
+        for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
+
+
+def run_once(arguments):
     """One run."""
     set_up_backend(arguments.backend, arguments.threads)
     import corpora

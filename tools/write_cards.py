@@ -86,9 +86,8 @@ def run(training, rows):
     """One run of the pretraining: its command, and what it comes to."""
     given = training["arguments"]
     tokens = training["tokens_seen"]
-    optimizer = {"adamw": "AdamW", "muon": "Muon"}[given.get("optimizer", "adamw")]
-    arguments = {"optimizer": "adamw"} | given
-    command = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in arguments.items())
+    optimizer = {"adamw": "AdamW", "muon": "Muon"}[given["optimizer"]]
+    command = " ".join(train_preset.options(given))
     start = " --start THE_ONE_BEFORE" if training.get("before") else ""
     return (
         f"`python {training['script']}{start} {command}`: {given['steps']:,} steps of "
