@@ -35,6 +35,8 @@ or none (fast).
 10. Ids below 0 decode to ``[UNK]`` (slow) there. Here they are a ValueError: mostly they are the
     -100 of ignored labels.
 11. Unknown arguments are ignored there. Here they are a TypeError.
+12. With ``return_tensors="np"``, rows of different lengths and None become arrays of objects there;
+    and `pad` leaves out what the first row does not have. Here both are a ValueError.
 
 **Where this differs on purpose**: `decode` writes Chinese without spaces between tokens;
 ``return_offsets_mapping``, ``word_ids()`` and `truncate_sequences` work for both classes; a

@@ -16,7 +16,7 @@ from tokenizers import AddedToken
 from ..saving import atomic, make_directory
 from .calls import Calls, check_side, shorten
 from .files import find_files, read_settings
-from .packing import BatchEncoding, TruncationStrategy, pad_row
+from .packing import BatchEncoding, TruncationStrategy, pad_row, to_lists
 from .segment import Segmenter
 from .special import SPECIAL_TOKENS, SpecialTokens, as_added
 from .train import count_words, make_vocab
@@ -255,13 +255,15 @@ class TokenizerBase(SpecialTokens, Calls):
     ):
         """Pads a BatchEncoding, dict of lists or list of dicts; for data collators.
 
-        Tensors become lists and then tensors of the same framework again.
+        What a tokenizer makes is padded, other entries (labels) stay as they are. Tensors become
+        lists and then tensors of the same framework again.
+
+        Raises:
+            ValueError: there are no input_ids, or rows differ in what they have.
         """
         if isinstance(encoded_inputs, (list, tuple)) and encoded_inputs:
             if isinstance(encoded_inputs[0], Mapping):
-                encoded_inputs = {
-                    key: [example[key] for example in encoded_inputs] for key in encoded_inputs[0]
-                }
+                encoded_inputs = _columns(encoded_inputs)
         main = self.model_input_names[0]
         if not isinstance(encoded_inputs, Mapping) or main not in encoded_inputs:
             given = list(encoded_inputs) if isinstance(encoded_inputs, Mapping) else encoded_inputs
@@ -276,7 +278,8 @@ class TokenizerBase(SpecialTokens, Calls):
             return BatchEncoding(inputs)
         kind = _tensor_kind(inputs[main])
         return_tensors = return_tensors or kind
-        inputs = {key: _to_lists(value) for key, value in inputs.items()}
+        fill = self._fill()
+        inputs = {key: to_lists(value) if key in fill else value for key, value in inputs.items()}
         single = not isinstance(inputs[main][0], (list, tuple))
         if single:
             inputs = {key: [value] for key, value in inputs.items()}
@@ -292,7 +295,6 @@ class TokenizerBase(SpecialTokens, Calls):
         if return_attention_mask and "attention_mask" not in inputs:
             inputs["attention_mask"] = [[1] * length for length in lengths]
         target = self._padded_length(padding, lengths, max_length, pad_to_multiple_of)
-        fill = self._fill()
         side = check_side("padding_side", padding_side or self.padding_side)
         if target is not None:
             for key in fill.keys() & inputs.keys():
@@ -389,7 +391,7 @@ class TokenizerBase(SpecialTokens, Calls):
         kwargs.pop("use_source_tokenizer", None)
         if kwargs:
             raise TypeError(f"decode got unexpected arguments {sorted(kwargs)}.")
-        ids = _to_lists(token_ids)
+        ids = to_lists(token_ids)
         ids = [ids] if isinstance(ids, int) else ids
         if isinstance(ids, str) or not {list, str}.isdisjoint(map(type, ids or ())):
             advice = "batch_decode takes rows" if isinstance(ids, list) else "encode gives ids"
@@ -422,7 +424,7 @@ class TokenizerBase(SpecialTokens, Calls):
         """The text of each row of ids."""
         return [
             self.decode(row, skip_special_tokens, clean_up_tokenization_spaces, **kwargs)
-            for row in _to_lists(sequences)
+            for row in to_lists(sequences)
         ]
 
     @staticmethod
@@ -648,24 +650,22 @@ def _to_json(value, typed=True):
     return value
 
 
+def _columns(rows):
+    """A list of dicts as a dict of lists."""
+    names = rows[0].keys()
+    for index, row in enumerate(rows):
+        if not isinstance(row, Mapping) or row.keys() != names:
+            has = list(row) if isinstance(row, Mapping) else row
+            raise ValueError(
+                f"Row {index} has {shorten(has)} and row 0 {list(names)}: give every row the same "
+                "entries."
+            )
+    return {name: [row[name] for row in rows] for name in names}
+
+
 def _tensor_kind(value):
     """Which framework's tensors ``value`` is made of, or None for lists."""
     while isinstance(value, (list, tuple)) and len(value):
         value = value[0]
     module = type(value).__module__.partition(".")[0]
     return {"numpy": "np", "torch": "pt", "tensorflow": "tf", "jaxlib": "jax"}.get(module)
-
-
-def _to_lists(value):
-    """Tensors and arrays as nested lists of Python numbers."""
-    if isinstance(value, (list, tuple)):
-        return (
-            [_to_lists(item) for item in value]
-            if value and not isinstance(value[0], int)
-            else value
-        )
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if hasattr(value, "numpy"):
-        return value.numpy().tolist()
-    return value

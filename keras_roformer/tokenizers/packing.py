@@ -3,6 +3,7 @@
 import copy
 from collections import UserDict
 from enum import StrEnum
+from numbers import Number
 from typing import NamedTuple
 
 
@@ -191,32 +192,79 @@ class Encoding:
         return None if token is None else self.word_ids[token]
 
 
+def to_lists(value):
+    """Tensors and arrays as nested lists of Python numbers."""
+    if isinstance(value, (list, tuple)):
+        return (
+            [to_lists(item) for item in value] if value and not isinstance(value[0], int) else value
+        )
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if hasattr(value, "numpy"):
+        return value.numpy().tolist()
+    return value
+
+
+def _leaves(value):
+    """What stands in nested lists, in order."""
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        yield from _leaves(item) if isinstance(item, (list, tuple)) else [item]
+
+
+def _shape(value):
+    """The shape of nested lists, None if their lengths differ."""
+    if not isinstance(value, (list, tuple)):
+        return ()
+    shapes = {_shape(item) for item in value} or {()}
+    return None if len(shapes) > 1 or None in shapes else (len(value), *shapes.pop())
+
+
 def _tensor_maker(tensor_type):
-    """``list -> tensor`` for "np", "pt", "tf" or "jax"; imports the framework only here."""
+    """``lists or array -> tensor`` of "np", "pt", "tf" or "jax"; imports the framework only here.
+
+    The framework chooses the type: whole numbers become int64 (np, pt) or int32 (tf, jax), others
+    its usual float, and arrays keep theirs.
+    """
     kind = getattr(tensor_type, "value", tensor_type)
     if kind == "np":
         import numpy
 
-        return lambda value: numpy.asarray(value, dtype=numpy.int64)
-    if kind == "pt":
+        own, whole = numpy.ndarray, numpy.int64
+
+        def make(value, dtype=None):
+            array = numpy.asarray(value, dtype)
+            if array.dtype == object:
+                raise TypeError("NumPy has no type for these values but object")
+            return array
+
+    elif kind == "pt":
         import torch
 
-        def make(value):
-            return value if torch.is_tensor(value) else torch.tensor(value, dtype=torch.int64)
-
-        return make
-    if kind == "tf":
+        make, own, whole = torch.tensor, torch.Tensor, torch.int64
+    elif kind == "tf":
         import tensorflow
 
-        return lambda value: tensorflow.convert_to_tensor(value, dtype=tensorflow.int32)
-    if kind == "jax":
-        import jax.numpy
+        make, own, whole = tensorflow.convert_to_tensor, tensorflow.Tensor, tensorflow.int32
+    elif kind == "jax":
+        import jax
 
-        return lambda value: jax.numpy.asarray(value, dtype=jax.numpy.int32)
-    raise ValueError(
-        f"return_tensors={tensor_type!r} is not known; use 'np', 'pt', 'tf' or 'jax', or leave it "
-        "out for lists."
-    )
+        make, own, whole = jax.numpy.asarray, jax.Array, jax.numpy.int32
+    else:
+        raise ValueError(
+            f"return_tensors={tensor_type!r} is not known; use 'np', 'pt', 'tf' or 'jax', or leave "
+            "it out for lists."
+        )
+
+    def tensor(value):
+        if isinstance(value, own):
+            return value
+        if not isinstance(value, (list, tuple)):
+            return make(value)
+        value = to_lists(value)
+        empty = not any(True for _ in _leaves(value))  # of nothing, frameworks make floats
+        return make(value, dtype=whole) if empty else make(value)
+
+    return tensor
 
 
 class BatchEncoding(UserDict):
@@ -342,14 +390,24 @@ class BatchEncoding(UserDict):
         for key, value in self.data.items():
             try:
                 self.data[key] = make([value] if prepend_batch_axis else value)
-            except (ValueError, TypeError) as error:
-                if key == "overflowing_tokens":
-                    advice = "RoFormerTokenizerFast returns them as further rows instead"
+            except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+                value = to_lists(value)
+                other = [leaf for leaf in _leaves(value) if not isinstance(leaf, Number)]
+                if other:
+                    reason = f"{other[0]!r:.60} is no number; leave {key!r} out or make it numbers"
+                elif _shape(value) is not None:
+                    reason = f"{error}"
+                elif key == "overflowing_tokens":
+                    reason = (
+                        "its rows differ in length; RoFormerTokenizerFast returns them as further "
+                        "rows instead"
+                    )
                 else:
-                    advice = "use padding=True and truncation=True to make the rows equally long"
-                raise ValueError(
-                    f"Cannot make a tensor of {key!r}: its rows differ in length; {advice}."
-                ) from error
+                    reason = (
+                        "its rows differ in length; use padding=True and truncation=True to make "
+                        "the rows equally long"
+                    )
+                raise ValueError(f"Cannot make a tensor of {key!r}: {reason}.") from error
         return self
 
     def to(self, device, *, non_blocking=False):

@@ -151,8 +151,74 @@ def test_pad(cls):
     assert tokenizer.pad({"input_ids": []})["input_ids"] == []
     with pytest.raises(ValueError, match="input_ids"):
         tokenizer.pad([{"ids": [1]}])
+    for other in ({"input_ids": [1], "labels": 1}, {}, [2]):
+        with pytest.raises(ValueError, match="Row 1 has .*same entries"):
+            tokenizer.pad([rows[0], other])
     with pytest.raises(ValueError, match="number of rows"):
         tokenizer.pad({"input_ids": [[1], [2]], "token_type_ids": [[0]]})
+
+
+LABELS = [
+    ([0.7, 1.2], "float32"),
+    ([[0.0, 1.0], [1.0, 1.0]], "float32"),
+    ([np.float32(0.5), np.float32(2)], "float32"),
+    ([np.array([0.5, 1]), np.array([1.5, 2])], "float32"),
+    ([True, False], "bool"),
+    ([1, 0], "int"),
+    ([np.int64(1), np.int64(0)], "int"),
+    ([2**40, 1], "int64"),
+    ([[], []], "int"),
+]
+
+
+@pytest.mark.parametrize("kind", ["np", "pt", "tf", "jax"])
+@pytest.mark.parametrize(("labels", "dtype"), LABELS)
+def test_labels_keep_their_values(kind, labels, dtype):
+    """transformers 4.57.6 gives these types too (NumPy: float64, its usual one)."""
+    module = {"np": "numpy", "pt": "torch", "tf": "tensorflow", "jax": "jax"}[kind]
+    pytest.importorskip(module)
+    dtype = {"int": "int64" if kind in ("np", "pt") else "int32"}.get(dtype, dtype)
+    dtype = "float64" if kind == "np" and dtype == "float32" else dtype
+    tokenizer = RoFormerTokenizer(VOCAB)
+    rows = [{"input_ids": [2, 3], "labels": labels[0]}, {"input_ids": [2, 5, 3]}]
+    rows[1]["labels"] = labels[1]
+    if (kind, dtype) == ("jax", "int64"):
+        with pytest.raises(ValueError, match="'labels'.* out of bounds for int32"):
+            tokenizer.pad(rows, return_tensors=kind)
+        return
+    got = tokenizer.pad(rows, return_tensors=kind)
+    assert str(got["labels"].dtype).strip("<>'").rpartition("'")[2].endswith(dtype)
+    np.testing.assert_allclose(np.asarray(got["labels"]), np.asarray(labels), rtol=1e-6)
+    assert np.asarray(got["input_ids"]).tolist() == [[2, 3, 0], [2, 5, 3]]
+    assert np.asarray(BatchEncoding({"x": [0.5]}, tensor_type=kind)["x"]).tolist() == [0.5]
+
+
+def test_arrays_keep_their_types():
+    torch = pytest.importorskip("torch")
+    tokenizer = RoFormerTokenizer(VOCAB)
+    rows = {"input_ids": np.array([[2, 3]]), "labels": np.array([0.7], "float16")}
+    assert tokenizer.pad(rows)["labels"].dtype == np.float16
+    assert tokenizer.pad(rows, return_tensors="pt")["labels"].dtype == torch.float16
+    rows = {"input_ids": torch.tensor([[2, 3]]), "labels": torch.tensor([0.7]).double()}
+    assert tokenizer.pad(rows)["labels"].dtype == torch.float64
+    assert tokenizer.pad(rows, return_tensors="np")["labels"].dtype == np.float64
+    assert BatchEncoding({"x": torch.tensor([0.7])}, tensor_type="np")["x"].dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", ["np", "pt", "tf", "jax"])
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (([1], [1, 2]), "'labels': its rows differ in length"),
+        ((1, None), "'labels': None is no number; leave 'labels' out"),
+        (({"a": 1}, {"a": 2}), "'labels': {'a': 1} is no number"),
+    ],
+)
+def test_what_no_tensor_can_hold_is_named(kind, labels, message):
+    pytest.importorskip({"np": "numpy", "pt": "torch", "tf": "tensorflow", "jax": "jax"}[kind])
+    rows = [{"input_ids": [2, 3], "labels": label} for label in labels]
+    with pytest.raises(ValueError, match=message):
+        RoFormerTokenizer(VOCAB).pad(rows, return_tensors=kind)
 
 
 @BOTH
