@@ -63,6 +63,13 @@ class TokenizerBase(SpecialTokens, Calls):
         """Sets up everything but what the classes differ in; ``kwargs`` are the rest arguments."""
         self._core = None
         self._warned = False
+        extra = kwargs.get("extra_special_tokens")
+        if isinstance(extra, (list, tuple)):  # what transformers 5 calls additional_special_tokens
+            tokens = {str(t): t for t in [*(kwargs.get("additional_special_tokens") or []), *extra]}
+            kwargs["additional_special_tokens"] = list(tokens.values())
+            del kwargs["extra_special_tokens"]
+        elif not isinstance(extra, (Mapping, type(None))):
+            raise TypeError(f"extra_special_tokens={extra!r} must be a list, or a dict of roles.")
         self.init_kwargs = {**init_kwargs, **kwargs}
         self.verbose = kwargs.pop("verbose", False)
         self.name_or_path = kwargs.pop("name_or_path", "")

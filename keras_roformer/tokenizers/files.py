@@ -95,7 +95,8 @@ def read_settings(path):
         if "tokenizer.json" in files:
             for token in _read_json(files["tokenizer.json"]).get("added_tokens") or []:
                 token = dict(token)
-                added[token.pop("id")] = AddedToken(**token)
+                index = token.pop("id")
+                added[index] = AddedToken(**token)
     settings["added_tokens_decoder"] = added
     by_content = {str(token): token for token in added.values()}
     for key, value in settings.items():

@@ -136,6 +136,32 @@ def test_any_file_is_enough(cls, use_jieba, kept, tmp_path):
     assert ids(AutoTokenizer.from_pretrained(tmp_path, use_fast=cls.is_fast)) == expected
 
 
+@BOTH
+def test_what_transformers_5_saves(cls, tmp_path, capfd):
+    """It writes a list where 4.57 writes a dict, and the added tokens into tokenizer.json alone."""
+    expected = RoFormerTokenizerFast(VOCAB, additional_special_tokens=["<e1>", "<e2>"])
+    expected.save_pretrained(tmp_path, legacy_format=False)
+    for name in ("added_tokens.json", "special_tokens_map.json"):
+        (tmp_path / name).unlink()
+    path = tmp_path / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    config["extra_special_tokens"] = config.pop("additional_special_tokens")
+    path.write_text(json.dumps({k: v for k, v in config.items() if k != "added_tokens_decoder"}))
+    tokenizer = cls.from_pretrained(tmp_path)
+    assert capfd.readouterr() == ("", "")  # "Ignored unknown kwarg option id"
+    assert tokenizer.additional_special_tokens == ["<e1>", "<e2>"]
+    assert tokenizer("今天<e1>")["input_ids"] == expected("今天<e1>")["input_ids"]
+    more = cls.from_pretrained(tmp_path, extra_special_tokens=["<a>"])
+    assert more.additional_special_tokens == ["<a>"]
+    assert more.tokenize("今天<e1><a>") == ["今天", "<e1>", "<a>"]
+    tokenizer.save_pretrained(tmp_path / "again")
+    assert ids(cls.from_pretrained(tmp_path / "again")) == ids(tokenizer)
+    named = cls(VOCAB, extra_special_tokens=["<a>"], additional_special_tokens=["<b>", "<a>"])
+    assert named.additional_special_tokens == ["<b>", "<a>"] and len(named) == len(expected)
+    with pytest.raises(TypeError, match="extra_special_tokens='<a>' must be a list"):
+        cls(VOCAB, extra_special_tokens="<a>")
+
+
 @JIEBA
 def test_tokenizer_class_names_the_segmenter(use_jieba, tmp_path):
     RoFormerTokenizer(VOCAB, use_jieba=use_jieba).save_pretrained(tmp_path)
