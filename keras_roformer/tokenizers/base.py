@@ -100,6 +100,7 @@ class TokenizerBase(SpecialTokens, Calls):
         self._additional = list(kwargs.pop("additional_special_tokens", None) or [])
         added = kwargs.pop("added_tokens_decoder", None) or {}
         self._added = {int(index): as_added(token) for index, token in sorted(added.items())}
+        self._added_ids = {str(token): index for index, token in self._added.items()}
         for name in kwargs:
             near = difflib.get_close_matches(name, self._arguments(), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else "."
@@ -110,7 +111,7 @@ class TokenizerBase(SpecialTokens, Calls):
             if name in special and value and not self._known(str(value))
         ]
         self._add_tokens(
-            [t for t in self.all_special_tokens_extended if str(t) not in self._added_ids()],
+            [t for t in self.all_special_tokens_extended if str(t) not in self._added_ids],
             special_tokens=True,
         )
         if missing:
@@ -159,7 +160,8 @@ class TokenizerBase(SpecialTokens, Calls):
         return core
 
     def __getstate__(self):
-        own = {key: copy.copy(self.__dict__[key]) for key in ("_added", "_additional", "_special")}
+        changing = ("_added", "_added_ids", "_additional", "_special")
+        own = {key: copy.copy(self.__dict__[key]) for key in changing}
         return {**self.__dict__, **own, "_core": None, "_warned": False}
 
     def __deepcopy__(self, memo):

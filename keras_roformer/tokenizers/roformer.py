@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from itertools import groupby
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
@@ -337,8 +338,10 @@ class RoFormerTokenizerFast(TokenizerBase):
                 special_tokens=[(cls, ids[0]), (sep, ids[1])],
             )
         backend.decoder = decoders.WordPiece(prefix=self._prefix)
-        for _, token in sorted(self._added.items()):
-            (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+        # In runs: with every call it builds its matcher anew.
+        tokens = self.added_tokens_decoder.values()
+        for special, run in groupby(tokens, key=lambda token: token.special):
+            (backend.add_special_tokens if special else backend.add_tokens)(list(run))
         return backend
 
     @property

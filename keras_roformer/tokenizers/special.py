@@ -37,7 +37,8 @@ class SpecialTokens:
     """The part of a tokenizer that knows its tokens.
 
     State: ``_vocab`` (token -> id) and ``_tokens`` (id -> token) without added tokens, ``_added``
-    (id -> AddedToken), ``_special`` (role -> token), ``_additional`` special tokens.
+    (id -> AddedToken) and ``_added_ids`` (content -> id), ``_special`` (role -> token),
+    ``_additional`` special tokens.
     """
 
     for _name in SPECIAL_TOKENS:
@@ -99,10 +100,7 @@ class SpecialTokens:
         self._core = None
 
     def _known(self, token):
-        return token in self._vocab or token in self._added_ids()
-
-    def _added_ids(self):
-        return {str(token): index for index, token in self._added.items()}
+        return token in self._vocab or token in self._added_ids
 
     @property
     def vocab_size(self):
@@ -110,14 +108,15 @@ class SpecialTokens:
         return len(self._vocab)
 
     def __len__(self):
-        return len(self.get_vocab())
+        both = sum(map(self._vocab.__contains__, self._added_ids))
+        return len(self._vocab) + len(self._added_ids) - both
 
     def __bool__(self):
         return True
 
     def get_vocab(self):
         """Token -> id, with the added tokens."""
-        return {**self._vocab, **self._added_ids()}
+        return {**self._vocab, **self._added_ids}
 
     @property
     def added_tokens_decoder(self):
@@ -149,7 +148,7 @@ class SpecialTokens:
         """
         if special_tokens_dict is not None and not isinstance(special_tokens_dict, Mapping):
             raise TypeError(f"Give a dict of role: token, not {special_tokens_dict!r}.")
-        added = []
+        added = {}
         for name, value in (special_tokens_dict or {}).items():
             if name not in (*self.SPECIAL_TOKENS_ATTRIBUTES, *self.extra_special_tokens):
                 raise ValueError(
@@ -162,29 +161,28 @@ class SpecialTokens:
                 if replace_additional_special_tokens:
                     self._additional = tokens or self._additional
                 else:
-                    known = self.additional_special_tokens
+                    known = set(self.additional_special_tokens)
                     tokens = [token for token in tokens if str(token) not in known]
                     self._additional = self._additional + tokens
             else:
                 tokens = [as_added(value, special=True)]
                 self._special[name] = tokens[0]
-            added += [token for token in tokens if token not in added]
+            added |= dict.fromkeys(tokens)
         self._changed()
-        return self.add_tokens(added, special_tokens=True)
+        return self.add_tokens(list(added), special_tokens=True)
 
     def _add_tokens(self, new_tokens, special_tokens=False):
         """Adds tokens; returns the number of new ids (fast: of tokens not added before)."""
         count = 0
         special_now = set(self.all_special_tokens)
-        ids = self.get_vocab()
+        ids = self._added_ids
         next_id = max([*self._vocab.values(), *self._added], default=-1) + 1
         for token in new_tokens:
             if not isinstance(token, (str, AddedToken)):
                 raise TypeError(f"Token {token!r} must be a str or AddedToken.")
+        for token in new_tokens:
             content = str(token)
-            if not content or (
-                content in self._added_ids() and (self.is_fast or isinstance(token, str))
-            ):
+            if not content or (content in ids and (self.is_fast or isinstance(token, str))):
                 continue
             if isinstance(token, str):
                 special = special_tokens or content in special_now
@@ -192,18 +190,18 @@ class SpecialTokens:
             else:
                 special = token.special or special_tokens or content in special_now
                 token = copy_added(token, special=special)
-            if token in self._added.values() and content in self._added_ids():
-                if self._added[ids[content]].__getstate__() == token.__getstate__():
-                    continue
+            if content in ids and self._added[ids[content]].__getstate__() == token.__getstate__():
+                continue
             if not self.is_fast and not special and token.normalized and self._lowers():
                 token = copy_added(token, content=content.lower())
                 content = str(token)
-            if content not in ids:
+            if not self._known(content):
                 ids[content] = next_id
                 next_id += 1
                 count += 1
-            elif self.is_fast:
-                count += 1
+            else:
+                ids.setdefault(content, self._vocab.get(content))
+                count += self.is_fast
             if special and content not in special_now and not self.is_fast:
                 self._additional.append(token)
                 special_now.add(content)

@@ -222,6 +222,33 @@ def test_time_is_linear(cls, use_jieba, char):
 
 
 @BOTH
+def test_many_added_tokens(cls, tmp_path):
+    """Time grows with their number (with its square it would be minutes)."""
+    tokenizer = cls(VOCAB)
+    tokens = [f"旋{index}转" for index in range(20_000)]
+    start = time.perf_counter()
+    assert tokenizer.add_tokens(tokens[:10_000]) == 10_000
+    special = {"additional_special_tokens": tokens[10_000:]}
+    assert tokenizer.add_special_tokens(special) == 10_000
+    assert [len(tokenizer) for _ in range(500)] == [12_288 + 20_000] * 500
+    tokenizer.save_pretrained(tmp_path)
+    again = cls.from_pretrained(tmp_path)
+    assert again.added_tokens_encoder == tokenizer.added_tokens_encoder
+    assert again.tokenize("今天旋9转旋19999转") == ["今天", "旋9转", "旋19999转"]
+    assert time.perf_counter() - start < 15
+    if cls.is_fast:
+        assert tokenizer.backend_tokenizer.get_vocab() == tokenizer.get_vocab()
+
+
+@BOTH
+def test_a_token_that_is_none_leaves_the_tokenizer_as_it_was(cls):
+    tokenizer = cls(VOCAB)
+    with pytest.raises(TypeError, match="Token 3 must be a str"):
+        tokenizer.add_tokens(["旋转位置编码", 3])
+    assert len(tokenizer) == tokenizer.vocab_size
+
+
+@BOTH
 @pytest.mark.parametrize(("char", "tokens"), [("a", 1), ("的", 3_333_333), ("\u0301", 0)])
 def test_ten_megabytes_of_one_character(cls, char, tokens):
     tokenizer = cls(VOCAB)
