@@ -40,7 +40,9 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
     Call arguments:
         x: a string, or a list, array or tensor of strings; a tuple of two of these is a pair of
             texts, also where Keras would take a tuple for inputs and labels.
-        y, sample_weight: labels and weights, by default given on as they are.
+        y, sample_weight: labels and weights, by default given on as they are. Where the
+            preprocessor makes weights itself, these are multiplied by `sample_weight`: (B,) or
+            (B, 1), or (B, L) for one a token.
 
     Returns:
         x, `(x, y)` or `(x, y, sample_weight)`, as there are labels; x is a dict of the (L,) or
@@ -102,7 +104,7 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
                 f"{type(self).__name__} takes 1 to {self.most_texts} texts a row, got a tuple of "
                 f"{len(texts)}"
             )
-        features = make(texts, y if self.reads_labels else None)
+        features = make(texts, y if self.reads_labels else None, sample_weight)
         y = features.pop(_LABELS, y)
         sample_weight = features.pop(_WEIGHTS, sample_weight)
         return keras.utils.pack_x_y_sample_weight(*self._named(features, y, sample_weight))
@@ -190,7 +192,7 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
 
     # Between `call` and `features`
 
-    def _as_arrays(self, texts, labels):
+    def _as_arrays(self, texts, labels, weights):
         columns, batched = zip(*map(texts_of, texts), strict=True)
         if len(set(batched)) > 1 or len(set(map(len, columns))) > 1:
             raise ValueError(
@@ -201,25 +203,31 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
             labels = _to_numpy(labels)
             labels = labels if batched[0] else labels[None]
         features = self.features(list(zip(*columns, strict=True)), labels)
+        if weights is not None and _WEIGHTS in features:
+            weights = _to_numpy(weights)
+            features[_WEIGHTS] = _weigh(features, weights if batched[0] else weights[None])
         return features if batched[0] else {name: array[0] for name, array in features.items()}
 
-    def _as_tensors(self, texts, labels):
-        return output(self._as_arrays(texts, labels))
+    def _as_tensors(self, texts, labels, weights):
+        return output(self._as_arrays(texts, labels, weights))
 
-    def _in_graph(self, texts, labels):
+    def _in_graph(self, texts, labels, weights):
         import tensorflow as tf
 
         if self.sequence_length is None:
             raise ValueError("inside tf.data sequence_length must be a number, got None")
         shapes = self.shapes(labels)
         texts = [tf.convert_to_tensor(text) for text in texts]
-        given = texts if labels is None else [*texts, tf.convert_to_tensor(labels)]
+        given = {"labels": labels, "weights": weights if _WEIGHTS in shapes else None}
+        given = {name: tf.convert_to_tensor(x) for name, x in given.items() if x is not None}
 
-        def features(*given):
-            found = self._as_arrays(given[: len(texts)], None if labels is None else given[-1])
+        def features(*arrays):
+            rest = dict(zip(given, arrays[len(texts) :], strict=True))
+            found = self._as_arrays(arrays[: len(texts)], rest.get("labels"), rest.get("weights"))
             return [found[name] for name in shapes]
 
-        arrays = tf.numpy_function(features, given, [dtype for dtype, _ in shapes.values()])
+        types = [dtype for dtype, _ in shapes.values()]
+        arrays = tf.numpy_function(features, [*texts, *given.values()], types)
         for array, (_, row) in zip(arrays, shapes.values(), strict=True):
             # The last text: the choices of a prompt have an axis more.
             array.set_shape((*texts[-1].shape, *row))
@@ -228,6 +236,19 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
     def get_config(self):
         own = {"sequence_length": self.sequence_length, "truncate": self.truncate}
         return {**super().get_config(), **own}
+
+
+def _weigh(features, weights):
+    """The weights that were made, times the user's (B,), (B, 1) or (B, L)."""
+    made, tokens = features[_WEIGHTS], features["token_ids"].shape
+    if weights.shape in ((len(made),), (len(made), 1)):
+        weights = weights.reshape(-1, *[1] * (made.ndim - 1))
+    elif weights.shape != tokens or made.ndim == 1:
+        shapes = f"({len(made)},), ({len(made)}, 1)" + (f" or {tokens}" if made.ndim > 1 else "")
+        raise ValueError(f"sample_weight must have the shape {shapes}, got {weights.shape}")
+    elif "mask_positions" in features:
+        weights = np.take_along_axis(weights, features["mask_positions"], 1)
+    return (made * weights).astype("float32")
 
 
 def _to_numpy(x):
@@ -541,7 +562,7 @@ class RoFormerMultipleChoicePreprocessor(RoFormerPreprocessor):
         x or `(x, y)`; the inputs are (C, L) or (B, C, L).
     """
 
-    def _as_arrays(self, texts, labels):
+    def _as_arrays(self, texts, labels, weights):
         if len(texts) != 2:
             raise ValueError("x must be a tuple (prompts, choices)")
         prompts, batched = texts_of(texts[0])

@@ -263,6 +263,81 @@ def test_choices_stand_beside_their_prompts(tokenizer):
     np.testing.assert_array_equal(x["token_ids"][1, 2], numpy_of(pair)["token_ids"])
 
 
+MAKERS_OF_WEIGHTS = {
+    "token": (models.RoFormerTokenClassifierPreprocessor, TEXTS[:2], np.ones((2, 16), int)),
+    "answer": (
+        models.RoFormerQuestionAnsweringPreprocessor,
+        (TEXTS[:2], TEXTS[2:]),
+        np.array([[0, 2], [0, 3]]),
+    ),
+    "masked": (models.RoFormerMaskedLMPreprocessor, TEXTS[:2], None),
+    "causal": (models.RoFormerCausalLMPreprocessor, TEXTS[:2], None),
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS_OF_WEIGHTS)
+def test_weights_of_the_user_and_of_the_preprocessor_are_multiplied(tokenizer, kind):
+    cls, x, y = MAKERS_OF_WEIGHTS[kind]
+    preprocessor = cls(tokenizer, sequence_length=16)
+
+    def run(weights, call=preprocessor):
+        keras.utils.set_random_seed(1)
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, call(x, y, weights))
+
+    inputs, _, made = run(None)
+    own = np.array([2.0, 0.5], "float32")
+    per_row = keras.tree.map_structure(lambda m: m * own.reshape(-1, *[1] * (m.ndim - 1)), made)
+    per_token = np.arange(32, dtype="float32").reshape(2, 16)
+    assert all(m.sum() for m in keras.tree.flatten(made))
+    for call in (preprocessor, preprocessor.arrays):
+        for weights in (own, own[:, None], own.tolist(), keras.ops.convert_to_tensor(own)):
+            keras.tree.map_structure(np.testing.assert_array_equal, run(weights, call)[2], per_row)
+        if kind == "answer":
+            with pytest.raises(ValueError, match=r"shape \(2,\), \(2, 1\), got \(2, 16\)"):
+                run(per_token, call)
+            continue
+        at = np.arange(16)[None].repeat(2, 0) if kind != "masked" else inputs["mask_positions"]
+        want = made * np.take_along_axis(per_token, at, 1)
+        np.testing.assert_array_equal(run(per_token, call)[2], want)
+        with pytest.raises(ValueError, match=r"or \(2, 16\), got \(3,\)"):
+            run(np.ones(3), call)
+    if isinstance(x, list):
+        one = None if y is None else y[0]
+        alone = preprocessor(x[0], one, 2.0)[2]
+        assert set(keras.ops.convert_to_numpy(alone).ravel().tolist()) <= {0.0, 2.0}
+
+
+@pytest.mark.parametrize("kind", MAKERS_OF_WEIGHTS)
+def test_weights_go_through_tf_data(tokenizer, kind):
+    tf = pytest.importorskip("tensorflow", reason="tf.data needs TensorFlow")
+    cls, x, y = MAKERS_OF_WEIGHTS[kind]
+    preprocessor = cls(tokenizer, sequence_length=16)
+    own = np.array([2.0, 0.0], "float32")
+    labels = np.zeros(2, int) if y is None else y
+    data = tf.data.Dataset.from_tensor_slices((x, labels, own)).batch(2).map(preprocessor)
+    for weights in keras.tree.flatten(next(iter(data))[2]):
+        assert set(np.unique(weights[0])) <= {0, 2} and np.max(weights[0]) == 2
+        assert not np.any(weights[1])
+
+
+def test_weights_reach_the_loss(tokenizer):
+    keras.utils.set_random_seed(1)
+    arguments = backbone_arguments(vocabulary_size=len(VOCABULARY), num_layers=1)
+    model = models.RoFormerTokenClassifier(
+        models.RoFormerBackbone(**arguments),
+        num_classes=3,
+        preprocessor=models.RoFormerTokenClassifierPreprocessor(tokenizer, sequence_length=16),
+    )
+    model.compile(weighted_metrics=[])
+    labels = np.ones((4, 16), int)
+    loss = model.evaluate(TEXTS, labels, verbose=0)
+    for weight in (2.0, 0.0):
+        got = model.evaluate(TEXTS, labels, sample_weight=np.full(4, weight), verbose=0)
+        assert got == pytest.approx(weight * loss, rel=1e-5)
+    history = model.fit(TEXTS, labels, sample_weight=np.zeros(4), verbose=0)
+    assert history.history["loss"] == [0.0]
+
+
 def test_wrong_inputs_are_named(tokenizer):
     preprocessor = models.RoFormerTextClassifierPreprocessor(tokenizer, sequence_length=8)
     with pytest.raises(TypeError, match="expected a string"):
