@@ -82,13 +82,13 @@ def test_state_dict_that_does_not_fit(model, strict):
     del state["cls.predictions.bias"]
     state["stranger"] = torch.zeros(1)
     if strict:
-        with pytest.raises(RuntimeError, match="missing: cls.predictions.bias; unexpected: strang"):
+        with pytest.raises(RuntimeError, match='(?s)"cls.predictions.bias".*"stranger"'):
             model.load_state_dict(state)
     else:
         keys = model.load_state_dict(state, strict=False)
         assert keys.missing_keys == ["cls.predictions.bias"]
         assert keys.unexpected_keys == ["stranger"]
-    with pytest.raises(RuntimeError, match=r"has shape \(1,\), needs \(50,\)"):
+    with pytest.raises(RuntimeError, match="size mismatch for cls.predictions.bias"):
         model.load_state_dict({"cls.predictions.bias": torch.zeros(1)}, strict=False)
 
 
@@ -174,11 +174,9 @@ def test_gradient_checkpointing_keeps_the_gradients(model, ids):
         model(ids, labels=ids).loss.backward()
         return {n: p.grad.clone() for n, p in model.named_parameters()}
 
-    for part in model.network._flatten_layers():
-        if isinstance(part, keras.layers.Dropout):
-            part.rate = 0.0
-        if hasattr(part, "attention_dropout") or hasattr(part, "num_heads"):
-            part.dropout = 0.0
+    for part in model.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
     model.train()
     plain = gradients()
     model.gradient_checkpointing_enable()

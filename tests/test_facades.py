@@ -148,6 +148,8 @@ def test_loading_draws_only_what_the_checkpoint_lacks(tmp_path, monkeypatch):
         raise AssertionError("drawn, only to be replaced")
 
     monkeypatch.setattr(keras.src.initializers.random_initializers.random, "truncated_normal", draw)
+    if BACKEND == "torch":
+        monkeypatch.setattr("torch.nn.init.normal_", draw)
     if BACKEND == "jax":
         import jax
 

@@ -77,11 +77,11 @@ class PreTrained:
         cls.task = task
         cls.argument_names = cls.arguments(task)
         cls.output_class = getattr(
-            output_classes, cls.output_names.get(task, cls.family + OUTPUT_CLASSES[task])
+            output_classes, cls.output_class_names.get(task, cls.family + OUTPUT_CLASSES[task])
         )
         setattr(cls, cls.call_name, _documented_call(cls))
 
-    output_names = {}
+    output_class_names = {}
 
     # Construction
 
@@ -256,8 +256,7 @@ class PreTrained:
         )
         with drawn_later():
             model = cls(config, *args, **model_kwargs)
-        report = transfer.load(
-            model.network,
+        report = model._load(
             tensors,
             source=str(pretrained_model_name_or_path),
             ignore_mismatched_sizes=ignore_mismatched_sizes,
@@ -270,6 +269,10 @@ class PreTrained:
     def _pop_model_kwargs(cls, kwargs):
         """Take the keyword arguments of the constructor out of those of `from_pretrained`."""
         return {}
+
+    def _load(self, tensors, **kwargs):
+        """Assign a canonical checkpoint; see `transfer.load`."""
+        return transfer.load(self.network, tensors, **kwargs)
 
     def _after_loading(self, absent=()):
         """Called once the weights are assigned, but for those named in `absent`."""
@@ -308,10 +311,13 @@ class PreTrained:
                 tensors,
                 format="safetensors" if safe else self.save_format,
                 max_shard_size=max_shard_size,
-                kinds=names.kinds(self.network),
+                kinds=self._kinds(),
             )
         if upload:
             self.push_to_hub(kwargs.pop("repo_id", directory.name), **kwargs)
+
+    def _kinds(self):
+        return names.kinds(self.network)
 
     def _canonical(self):
         """The weights as a canonical checkpoint, named as transformers names this class's."""

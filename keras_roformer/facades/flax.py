@@ -33,7 +33,7 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
     family = "Flax"
     save_format = "flax"
     saves_positions = False
-    output_names = {"causal_lm": "FlaxCausalLMOutputWithCrossAttentions"}
+    output_class_names = {"causal_lm": "FlaxCausalLMOutputWithCrossAttentions"}
 
     @staticmethod
     def arguments(task):

@@ -29,7 +29,7 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
     family = "TF"
     save_format = "tensorflow"
     call_name = "call"
-    output_names = {
+    output_class_names = {
         "model": "TFBaseModelOutputWithPooling",
         "causal_lm": "TFCausalLMOutputWithCrossAttentions",
     }

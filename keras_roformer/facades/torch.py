@@ -1,31 +1,33 @@
 """The documented PyTorch classes: `torch.nn.Module`s over the Keras layers."""
 
-import copy
+import dataclasses
 
 import keras
 import torch
 
 from keras_roformer import outputs
+from keras_roformer.facades import modules
 from keras_roformer.facades.base import CONTEXT, FLAGS, INPUTS, PreTrained, floating_dtype
 from keras_roformer.generation import GenerationMixin
+from keras_roformer.layers.initializers import drawn_later, draws_later
 from keras_roformer.tasks import TASKS
-from keras_roformer.weights import names
+from keras_roformer.weights import names, transfer
 
 outputs.register_torch()
 
 
-class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
-    """Base of the torch classes: a module whose parameters are the variables of the Keras layers.
+class RoFormerPreTrainedModel(PreTrained, modules.Tree):
+    """Base of the torch classes: a tree of modules with transformers' names, which the Keras layers
+    compute with (see `facades.modules`).
 
-    The parameters hang in a tree of modules with transformers' names, so that everything that
-    walks over a module finds them. Those of dense layers lie as Keras has them, (in, out);
-    `state_dict` gives and `load_state_dict` takes transformers' layout.
+    A subclass of one's own may add modules to a documented class, or hold a `RoFormerModel` as
+    `roformer` beside others; it loads and saves like any.
     """
 
     call_name = "forward"
     saves_safetensors = True
     supports_gradient_checkpointing = True
-    output_names = {
+    output_class_names = {
         "model": "BaseModelOutputWithPastAndCrossAttentions",
         "causal_lm": "CausalLMOutputWithCrossAttentions",
     }
@@ -42,31 +44,87 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
         context = CONTEXT if task == "masked_lm" else ()
         return (*INPUTS, *context, *TASKS[task].labels, *FLAGS)
 
-    def __init__(self, config, _backbone=None):
+    def __init__(self, config, *inputs, _backbone=None, **kwargs):
         super().__init__()
         self.config = self._check_config(config)
-        # transformers makes models on the CPU, whatever device Keras would choose.
-        with keras.device("cpu"):
-            network = self._make_network(backbone=_backbone)
-        # Past nn.Module's registration: the tree below has the parameters, under other names.
-        object.__setattr__(self, "network", network)
-        self._hang_up_parameters()
+        if self.task is not None:
+            self._make_tree(_backbone)
 
-    def _hang_up_parameters(self):
-        """(Re)make the tree of modules under transformers' names."""
-        if self.task != "model":
-            self.roformer = RoFormerModel(self.config, _backbone=self.network.roformer)
-        for weight in names.weights(self.network):
-            in_backbone = weight.name.startswith("roformer.")
-            if in_backbone == (self.task == "model"):
-                if weight.transposed:
-                    # In memory as transformers has it, (out, in): its layout is then a plain view.
-                    data = weight.variable.value.data
-                    weight.variable.value.data = data.T.contiguous().T
-                _hang_up(self, weight.name.removeprefix("roformer."), weight.variable.value)
+    @classmethod
+    def _check_config(cls, config):
+        if cls.task is None and cls is not RoFormerPreTrainedModel:
+            return RoFormerModel._check_config(config)  # of a subclass of one's own
+        return super()._check_config(config)
+
+    def _make_tree(self, backbone=None, adopt=False):
+        """Make the Keras layers and the tree, or, to `adopt` the tree that is there, the layers."""
+        loads = draws_later()
+        # transformers makes models on the CPU, whatever device Keras would choose.
+        with keras.device("cpu"), drawn_later():
+            network = self._make_network(backbone=backbone)
+            object.__setattr__(self, "network", network)  # past nn.Module's registration
+            if self.task != "model" and not adopt:
+                self.roformer = RoFormerModel(self.config, _backbone=network.roformer)
+        modules.plant(self, network, adopt)
+        if adopt:
+            self._follow_dtype()
+        elif not loads:
+            for module in self._own_modules():
+                self._init_weights(module)
+
+    def _own_modules(self):
+        """The modules of the tree that have parameters."""
+        paths = dict.fromkeys(name.rpartition(".")[0] for name, _ in self._named_weights())
+        return [self.get_submodule(path) for path in paths]
+
+    def _models(self):
+        """`(path, model)` of the documented classes in this module, those inside others left out:
+        itself, or what a subclass of one's own holds."""
+        if self.task is not None:
+            return [("", self)]
+        return [
+            (f"{path}.", module)
+            for path, module in self.named_children()
+            if isinstance(module, RoFormerPreTrainedModel) and module.task is not None
+        ]
+
+    def _init_weights(self, module):
+        """transformers' initial values: normal with `initializer_range`, 0 and 1."""
+        if isinstance(module, (torch.nn.Linear, torch.nn.Embedding)):
+            torch.nn.init.normal_(module.weight, std=self.config.initializer_range)
+        elif isinstance(module, torch.nn.LayerNorm) and module.weight is not None:
+            torch.nn.init.ones_(module.weight)
+        if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
+            torch.nn.init.zeros_(module.weight.data[module.padding_idx])
+        with_bias = (torch.nn.Linear, torch.nn.LayerNorm, modules.Predictions)
+        if isinstance(module, with_bias) and module.bias is not None:
+            torch.nn.init.zeros_(module.bias)
+
+    def init_weights(self):
+        """Initialise the modules that a subclass has added; the model's own have their values."""
+        own = {id(module) for _, model in self._models() for module in model._own_modules()}
+        for module in self.modules():
+            if id(module) not in own:
+                self._init_weights(module)
+
+    def post_init(self):
+        """What transformers' constructors call last."""
+        self.init_weights()
+
+    def __setattr__(self, name, value):
+        shared = (
+            name == "roformer" and self.task not in (None, "model") and "roformer" in self._modules
+        )
+        if shared and not isinstance(value, RoFormerModel):
+            raise TypeError(f"roformer must be a RoFormerModel, got {type(value).__name__}")
+        super().__setattr__(name, value)
+        if shared:  # another model's backbone: the layers are made anew around it
+            self._make_tree(value.network.roformer, adopt=True)
 
     def forward(self, *args, **kwargs):
         """See the documented class for the arguments; gives its output class or a tuple."""
+        if self.task is None:
+            raise NotImplementedError(f"{type(self).__name__} does not define forward")
         arguments = self._named_arguments(args, kwargs)
         device = str(self.device)
         if device == keras.src.backend.torch.core.get_device():
@@ -86,58 +144,13 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
 
     # Weights under transformers' names
 
-    def _weights(self):
-        """`(name, parameter, transposed)` of every weight, named as transformers names them."""
-        for name, weight in self._named_weights():
-            yield name, weight.variable.value, weight.transposed
-
-    def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
-        """Tensors by transformers' names, in its layout; they share memory with the parameters.
-
-        As in the files that transformers writes, the tied `cls.predictions.decoder.*` is left out:
-        safetensors, and so transformers' Trainer, refuses two names for one tensor.
-        """
-        state = {} if destination is None else destination
-        for name, parameter, transposed in self._weights():
-            value = parameter if keep_vars else parameter.detach()
-            state[prefix + name] = value.T if transposed else value
-        return state
-
-    def load_state_dict(self, state_dict, strict=True, assign=False):
-        """Copy tensors by transformers' names into the parameters.
-
-        Returns:
-            named tuple `(missing_keys, unexpected_keys)`.
-
-        Raises:
-            RuntimeError: with `strict`, names that are missing or unexpected; a wrong shape.
-        """
-        targets = {n: p.detach().T if t else p.detach() for n, p, t in self._weights()}
-        missing = [name for name in targets if name not in state_dict]
-        unexpected = [
-            name
-            for name in state_dict
-            if name not in targets and name not in names.TIED and not names.COMPUTED.fullmatch(name)
-        ]
-        wrong = [
-            f"{name} has shape {tuple(state_dict[name].shape)}, needs {tuple(target.shape)}"
-            for name, target in targets.items()
-            if name in state_dict and state_dict[name].shape != target.shape
-        ]
-        problems = wrong + (
-            [f"missing: {', '.join(missing)}"] * bool(missing)
-            + [f"unexpected: {', '.join(unexpected)}"] * bool(unexpected)
-            if strict
-            else []
-        )
-        if problems:
-            raise RuntimeError(
-                f"the state_dict does not fit {type(self).__name__}: {'; '.join(problems)}"
-            )
-        for name, target in targets.items():
-            if name in state_dict:
-                target.copy_(state_dict[name])
-        return torch.nn.modules.module._IncompatibleKeys(missing, unexpected)
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        own = dict(self.named_parameters())
+        for name in [name for name in state_dict if name.startswith(prefix)]:
+            bare = name.removeprefix(prefix)
+            if (bare in names.TIED and bare not in own) or names.COMPUTED.fullmatch(bare):
+                del state_dict[name]
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def base_model(self):
@@ -160,15 +173,21 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
         return self
 
     def _follow_dtype(self):
-        """After `half()`, `to(dtype)` and the like: the Keras layers compute in that dtype."""
-        dtype = keras.backend.standardize_dtype(self.dtype)
+        """After `half()`, `to(dtype)` and the like: the Keras layers compute in that dtype; a
+        backbone, which is a model of its own, in its own."""
+        if self.task is None:
+            return
+        backbone = () if self.task == "model" else self.network.roformer._flatten_layers()
+        others = {id(layer) for layer in backbone}
+        own = (p for n, p in self.named_parameters() if others and not n.startswith("roformer."))
+        dtype = keras.backend.standardize_dtype(next(own, next(self.parameters())).dtype)
         if dtype == self.network.compute_dtype:
             return
         for layer in self.network._flatten_layers():
-            layer.dtype_policy = dtype
-        for variable in self.network.variables:
-            if torch.is_floating_point(variable.value):
-                variable._dtype = dtype
+            if id(layer) not in others:
+                layer.dtype_policy = dtype
+                for variable in layer._trainable_variables:
+                    variable._dtype = dtype
 
     # Loading
 
@@ -195,40 +214,68 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
         model.eval()
         return result
 
+    def _load(self, tensors, **kwargs):
+        expected = [
+            dataclasses.replace(weight, name=path + name) if path else weight
+            for path, model in self._models()
+            for name, weight in model._named_weights()
+        ]
+        known = {weight.name.removeprefix("roformer.") for weight in expected}
+        for name, tensor in self.state_dict(keep_vars=True).items():
+            if name.removeprefix("roformer.") not in known:  # of a module that a subclass added
+                expected.append(names.Weight(name, _Added(tensor), None, "", None, False))
+        return transfer.load(None, tensors, expected=expected, **kwargs)
+
+    def _after_loading(self, absent=()):
+        drawn = {}
+        for path, model in self._models():
+            for name, weight in model._named_weights():
+                if (path + name if path else weight.name) in absent:
+                    module = model.get_submodule(name.rpartition(".")[0])
+                    drawn[id(module)] = module
+        for module in drawn.values():
+            self._init_weights(module)
+
+    def _canonical(self):
+        tensors = {n: keras.ops.convert_to_numpy(t) for n, t in self.state_dict().items()}
+        computed = transfer.computed(self.config)
+        return tensors | (names.without_prefix(computed) if self.task == "model" else computed)
+
+    def _kinds(self):
+        return None  # torch's formats do without
+
     # Parts
 
     def _change_network(self, change, *args):
+        if self.task is None:  # of a subclass of one's own, whose vocabulary is its encoder's
+            return self.roformer._change_network(change, *args)
         with keras.device(str(self.device)):
             super()._change_network(change, *args)
-        self._hang_up_parameters()
+        if self.task != "model":
+            modules.plant(self.roformer, self.roformer.network)
+        modules.plant(self, self.network)
 
     def get_input_embeddings(self):
-        """A `torch.nn.Embedding` whose weight is the model's own parameter."""
-        weight = super().get_input_embeddings().embeddings.value
-        embedding = torch.nn.Embedding(*weight.shape, self.config.pad_token_id, device="meta")
-        embedding.weight = weight
-        return embedding
+        """The `torch.nn.Embedding` of the tokens."""
+        return self.base_model.embeddings.word_embeddings
 
     def set_input_embeddings(self, value):
-        """Copy the weight of a `torch.nn.Embedding`, resizing the vocabulary to its."""
+        """Take a `torch.nn.Embedding` for the tokens, changing the vocabulary's size to its."""
         self.resize_token_embeddings(value.weight.shape[0])
-        with torch.no_grad():
-            super().get_input_embeddings().embeddings.value.copy_(value.weight)
+        self.base_model.embeddings.word_embeddings = value
 
     def get_output_embeddings(self):
         """A `torch.nn.Linear` of the model's own parameters, or None without a language-model head;
         its weight is the input embeddings' (`tie_word_embeddings`)."""
-        head = self.network.head
-        if not hasattr(head, "tied"):
+        if not hasattr(self.network.head, "tied"):
             return None
-        bias = head.bias.value
-        weight = self.get_input_embeddings().weight
-        if not head.tied:
-            weight = self.cls.predictions.decoder.weight.T
-        linear = torch.nn.Linear(*weight.shape[::-1], device="meta")
-        # An untied weight is a view, which only shares memory; a tied one is the very parameter.
-        linear.weight = weight if head.tied else torch.nn.Parameter(weight)
-        linear.bias = bias
+        linear = self.cls.predictions.decoder
+        if linear.bias is None:
+            linear, weight = (
+                torch.nn.Linear(*linear.weight.shape[::-1], device="meta"),
+                linear.weight,
+            )
+            linear.weight, linear.bias = weight, self.cls.predictions.bias
         return linear
 
     def set_output_embeddings(self, new_embeddings):
@@ -242,32 +289,69 @@ class RoFormerPreTrainedModel(PreTrained, torch.nn.Module):
             if new_embeddings.bias is not None:
                 own.bias.copy_(new_embeddings.bias)
 
+    def num_parameters(self, only_trainable=False, exclude_embeddings=False):
+        """Number of parameters; `exclude_embeddings` leaves the embedding tables out."""
+        tables = [m.weight for m in self.modules() if isinstance(m, torch.nn.Embedding)]
+        left_out = {id(table) for table in tables if exclude_embeddings}
+        return sum(
+            parameter.numel()
+            for parameter in self.parameters()
+            if id(parameter) not in left_out and (parameter.requires_grad or not only_trainable)
+        )
+
     # Modes and copies
+
+    @property
+    def is_gradient_checkpointing(self):
+        return any(m.network.roformer.encoder.gradient_checkpointing for _, m in self._models())
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs=None):
         """Recompute each layer in the backward pass of training instead of keeping it."""
-        self.network.roformer.encoder.gradient_checkpointing = True
+        self._set_checkpointing(True)
 
     def gradient_checkpointing_disable(self):
-        self.network.roformer.encoder.gradient_checkpointing = False
+        self._set_checkpointing(False)
 
-    def __deepcopy__(self, memo):
-        return _remake(*self.__reduce__()[1])
+    def _set_checkpointing(self, value):
+        for _, model in self._models():
+            model.network.roformer.encoder.gradient_checkpointing = value
 
-    def __reduce__(self):
-        state = {name: tensor.clone() for name, tensor in self.state_dict().items()}
-        return _remake, (type(self), copy.deepcopy(self.config), state, self.training)
+    def __getstate__(self):
+        """For `pickle` and `deepcopy`: the tree; the Keras layers are made again for it."""
+        state = {**self.__dict__, "is_checkpointing": self.is_gradient_checkpointing}
+        for name in ("network", "_kept_runner"):
+            state.pop(name, None)
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        is_checkpointing = state.pop("is_checkpointing")
+        super().__setstate__(state)
+        if self.task is not None:
+            backbone = None if self.task == "model" else self.roformer.network.roformer
+            self._make_tree(backbone, adopt=True)
+        self._set_checkpointing(is_checkpointing)
+
+    def _replicate_for_data_parallel(self):
+        raise NotImplementedError(
+            "torch.nn.DataParallel's copies of a module within one process are not supported; "
+            "use torch.nn.parallel.DistributedDataParallel, one process per device"
+        )
 
 
-def _hang_up(module, name, parameter):
-    """Register a parameter at the end of a path such as `encoder.layer.0.output.dense.weight`."""
-    *path, leaf = name.split(".")
-    for i, part in enumerate(path):
-        if part not in module._modules:
-            numbered = path[i + 1 : i + 2] and path[i + 1].isdigit()
-            module.add_module(part, torch.nn.ModuleList() if numbered else torch.nn.Module())
-        module = module._modules[part]
-    module.register_parameter(leaf, parameter)
+class _Added:
+    """A tensor of a module that a subclass has added, to be loaded like a Keras variable."""
+
+    def __init__(self, value):
+        self.value = value
+
+    @property
+    def shape(self):
+        return self.value.shape
+
+    def assign(self, array):
+        with torch.no_grad():
+            self.value.copy_(torch.as_tensor(array))
 
 
 def _device(device_map):
@@ -283,15 +367,6 @@ def _device(device_map):
     if device_map == "auto":
         device_map = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device_map)
-
-
-def _remake(cls, config, state, training):
-    """A copy of a model, for `pickle` and `deepcopy`."""
-    model = cls(config)
-    some = next(iter(state.values()))
-    model.to(device=some.device, dtype=some.dtype)
-    model.load_state_dict(state)
-    return model.train(training)
 
 
 class RoFormerModel(RoFormerPreTrainedModel, task="model"):

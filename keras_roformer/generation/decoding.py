@@ -105,6 +105,7 @@ class _TorchRunner:
 
     def __init__(self, network, variables):
         self.network = network
+        self.variables = variables
         self._counts = collections.Counter()
         self._traces = {}
 
@@ -125,19 +126,22 @@ class _TorchRunner:
     def _trace(self, cache, names, flat):
         import torch
 
+        call = self.network.call
+
         class Step(torch.nn.Module):
-            def __init__(self, network):
+            def __init__(self, parameters):
                 super().__init__()
-                self.network = network
+                # A trace has these as its parameters; any other tensor would be a constant of it.
+                self.weights = torch.nn.ParameterList(parameters)
 
             def forward(self, *flat):
                 inputs = dict(zip(names, flat[-len(names) :], strict=True))
-                return _step(self.network.call, _like(cache, flat), None, inputs)[0]
+                return _step(call, _like(cache, flat), None, inputs)[0]
 
         with warnings.catch_warnings():
             # It warns of tensors' shapes used as numbers: the trace is for these shapes only.
             warnings.simplefilter("ignore")
-            return torch.jit.trace(Step(self.network), tuple(flat), check_trace=False)
+            return torch.jit.trace(Step(self.variables), tuple(flat), check_trace=False)
 
 
 def _like(cache, flat):

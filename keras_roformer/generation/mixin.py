@@ -216,14 +216,16 @@ class GenerationMixin:
     def _runner(self, params):
         """The runner of this model's network, and the weights that it takes."""
         variables, values = self.network.variables, None
-        if self.family == "Flax":
+        if keras.config.backend() == "torch":
+            variables = list(self.parameters())
+        elif self.family == "Flax":
             variables = [variable for _, variable in self._paths()]
             values = self._ordered(self.params if params is None else params)
         # Compiled functions are kept until the network has other variables (resized, pruned), or,
         # on torch, until these are elsewhere (another device or dtype).
         made_for = [id(variable) for variable in variables]
         if keras.config.backend() == "torch":
-            made_for += [variable.value.data_ptr() for variable in variables]
+            made_for += [parameter.data_ptr() for parameter in variables]
         runner = self._kept_runner
         if runner is None or runner.made_for != made_for:
             runner = RUNNERS[keras.config.backend()](self.network, variables)

@@ -106,7 +106,7 @@ class RoFormerAttention(Block):
                 key = _extend(cache[0], key, cache_index)
                 value = _extend(cache[1], value, cache_index)
 
-        dropout = self.dropout if training else 0.0
+        dropout = self.rate_of(self.drop, training)
         if return_attention_scores or head_mask is not None or (dropout and not FUSES_DROPOUT):
             scores = self._probabilities(query, key, bias, head_mask, training)  # (B, N, L, S)
             y = ops.einsum("bnls,bsnh->blnh", scores, value)
@@ -127,8 +127,7 @@ class RoFormerAttention(Block):
         if bias is not None:
             scores = scores + ops.cast(bias, "float32")
         scores = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
-        if training:
-            scores = self.run(self.drop, scores, training=True)
+        scores = self.dropped(self.drop, scores, training)
         if head_mask is not None:
             scores = scores * ops.cast(head_mask, scores.dtype)[:, None, None]
         return scores

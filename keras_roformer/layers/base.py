@@ -43,8 +43,12 @@ class Block(keras.layers.Layer):
         Inside one outer Keras call, a built sub-layer with the same compute dtype needs none of
         the bookkeeping of `Layer.__call__` (about 0.1 ms each on torch, which is most of the time
         of a small model). Quantised layers and layers of another dtype take the whole way, and what
-        they give is cast to this block's compute dtype.
+        they give is cast to this block's compute dtype. A layer with a place in a tree of torch
+        modules (`facades.modules`) is whatever module is there.
         """
+        place = layer.__dict__.get("place")
+        if place is not None:
+            return place(*args, **kwargs)
         if layer.quantization_mode is None and layer.compute_dtype == self.compute_dtype:
             if type(layer) is keras.layers.Dense:
                 return kernels.dense(layer, *args)
@@ -54,6 +58,20 @@ class Block(keras.layers.Layer):
                 return kernels.tied_product(layer, *args)
             return layer.call(*args, **kwargs)
         return keras.tree.map_structure(self._cast, layer(*args, **kwargs))
+
+    def dropped(self, dropout, x, training):
+        """`x` after a dropout layer, which is a part of this block."""
+        place = dropout.__dict__.get("place")
+        if place is not None:
+            return place(x)  # a torch module knows whether it trains
+        return self.run(dropout, x, training=True) if training else x
+
+    def rate_of(self, dropout, training):
+        """The rate at which `dropped` drops, for an attention that drops by itself."""
+        place = dropout.__dict__.get("place")
+        if place is not None:
+            return place.dropout_rate
+        return dropout.rate if training else 0.0
 
     def _cast(self, x):
         floating = keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))

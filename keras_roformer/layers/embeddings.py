@@ -86,7 +86,7 @@ class RoFormerEmbeddings(Block):
             token_type_ids = ops.zeros_like(x[..., 0], dtype="int32")
         x = x + self.run(self.token_type_embeddings, token_type_ids)
         x = self.run(self.norm, x)
-        return self.run(self.drop, x, training=training) if training else x
+        return self.dropped(self.drop, x, training)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:2], self.embedding_size)

@@ -154,9 +154,7 @@ class RoFormerEncoderLayer(Block):
         return (x, extras) if extras else x
 
     def _add_and_norm(self, x, y, norm, training):
-        if training:
-            y = self.run(self.drop, y, training=True)
-        return self.run(norm, x + y)
+        return self.run(norm, x + self.dropped(self.drop, y, training))
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")

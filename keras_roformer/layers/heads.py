@@ -149,9 +149,9 @@ class RoFormerClassificationHead(Block):
         self.out_proj.build((None, self.hidden_size))
 
     def call(self, x, training=False):
-        x = self.run(self.drop, x[:, 0], training=training)  # (B, D)
+        x = self.dropped(self.drop, x[:, 0], training)  # (B, D)
         x = self.activate(self.run(self.hidden_dense, x))
-        x = self.run(self.drop, x, training=training)
+        x = self.dropped(self.drop, x, training)
         return self.run(self.out_proj, x)  # (B, C)
 
     def compute_output_shape(self, input_shape):
@@ -187,7 +187,7 @@ class RoFormerTokenHead(Block):
         self.projection.build((None, None, self.hidden_size))
 
     def call(self, x, training=False):
-        return self.run(self.projection, self.run(self.drop, x, training=training))
+        return self.run(self.projection, self.dropped(self.drop, x, training))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:2], self.num_labels)
@@ -257,12 +257,12 @@ class RoFormerSummaryHead(Block):
             x = ops.mean(x, axis=1)
         else:
             x = x[:, -1]
-        x = self.run(self.drop_first, x, training=training)  # (B, D)
+        x = self.dropped(self.drop_first, x, training)  # (B, D)
         if self.projection_size:
             x = self.run(self.summary, x)
         if self.activation:
             x = get_activation(self.activation)(x)
-        x = self.run(self.drop_last, x, training=training)
+        x = self.dropped(self.drop_last, x, training)
         return self.run(self.classifier, x)  # (B, 1)
 
     def compute_output_shape(self, input_shape):

@@ -21,6 +21,11 @@ def drawn_later():
         _DRAWN_LATER.reset(token)
 
 
+def draws_later():
+    """Whether weights are made without values just now."""
+    return _DRAWN_LATER.get()
+
+
 @keras.saving.register_keras_serializable("keras_roformer")
 class InitialWeights(keras.initializers.TruncatedNormal):
     """A truncated normal distribution that `drawn_later` puts off.
@@ -32,5 +37,5 @@ class InitialWeights(keras.initializers.TruncatedNormal):
     owes = False
 
     def __call__(self, shape, dtype=None):
-        self.owes = _DRAWN_LATER.get()
+        self.owes = draws_later()
         return kernels.empty(shape, dtype) if self.owes else super().__call__(shape, dtype)

@@ -21,13 +21,13 @@ def dense(layer, x):
     """The output of a built `keras.layers.Dense` without activation, outside of `__call__`."""
     if keras.config.backend() != "torch" or x.dtype != (kernel := _tensor(layer.kernel)).dtype:
         return layer.call(x)
-    return _linear(x, kernel.T, None if layer.bias is None else layer.bias.value)
+    return linear(x, kernel.T, None if layer.bias is None else layer.bias.value)
 
 
 def tied_product(layer, x):
     """The products of `x` with all vectors of a built `ReversibleEmbedding`, as `dense`."""
     if keras.config.backend() == "torch" and x.dtype == (weight := _tensor(layer.embeddings)).dtype:
-        return _linear(x, weight)
+        return linear(x, weight)
     y = layer.call(x, reverse=True)
     if keras.config.backend() == "jax" and all(size == 1 for size in y.shape[:-1]):
         # XLA would make one loop of a single row's product and what is added to it, which on a CPU
@@ -40,7 +40,7 @@ def _tensor(variable):
     return getattr(variable, "value", variable)  # with LoRA it is a tensor already
 
 
-def _linear(x, weight, bias=None):
+def linear(x, weight, bias=None):
     """The product with an (out, in) weight on torch, which adds the bias within the product."""
     if _onednn_is_faster(x, weight):
         # torch's float32 products on x86 are MKL's; oneDNN's take down to half the time.
@@ -74,8 +74,11 @@ def fill(variable, array):
         return
     if str(array.dtype) == "bfloat16":
         array = array.astype("float32")  # torch has no bridge from NumPy's
-    value = variable.value
-    value.data = torch.from_numpy(np.require(array, requirements="W")).to(value.dtype)
+    tensor = torch.from_numpy(np.require(array, requirements="W")).to(variable.value.dtype)
+    if hasattr(variable, "set_data"):  # one that reads a parameter of a module
+        variable.set_data(tensor)
+    else:
+        variable.value.data = tensor
 
 
 def split_heads(x, num_heads):

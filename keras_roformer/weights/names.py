@@ -156,21 +156,27 @@ class Weight:
     transposed: bool
 
 
-def weights(network) -> Iterator[Weight]:
-    """The weights of a `RoFormerNetwork`, in the table's order; a missing part is left out."""
-    layers = range(network.config.num_hidden_layers)
+def layers(network) -> Iterator[tuple[Row, str, object]]:
+    """`(row, transformers' module name, Keras layer)` of a `RoFormerNetwork`, in the table's order;
+    a missing part is left out."""
+    numbers = range(network.config.num_hidden_layers)
     rows = BACKBONE + HEADS[network.task]
     first = next(i for i, row in enumerate(rows) if "{i}" in row.layer)
     last = max(i for i, row in enumerate(rows) if "{i}" in row.layer) + 1
     ordered = [(row, None) for row in rows[:first]]
-    ordered += [(row, i) for i in layers for row in rows[first:last]]
+    ordered += [(row, i) for i in numbers for row in rows[first:last]]
     ordered += [(row, None) for row in rows[last:]]
     for row, i in ordered:
         layer = _follow(network, row.layer.format(i=i))
-        if layer is None:
-            continue
-        module = row.module.format(i=i)
-        original = row.original and row.original.format(i=i)
+        if layer is not None:
+            original = row.original and row.original.format(i=i)
+            row = dataclasses.replace(row, original=original)
+            yield row, row.module.format(i=i), layer
+
+
+def weights(network) -> Iterator[Weight]:
+    """The weights of a `RoFormerNetwork`, in the table's order; a missing part is left out."""
+    for row, module, layer in layers(network):
         for attribute, leaf, tf_leaf in LEAVES[row.kind]:
             variable = getattr(layer, attribute)
             if variable is None:
@@ -180,7 +186,7 @@ def weights(network) -> Iterator[Weight]:
                 variable,
                 getattr(layer, f"{attribute}_initializer", None),
                 row.kind,
-                original and f"{original}/{tf_leaf}".rstrip("/"),
+                row.original and f"{row.original}/{tf_leaf}".rstrip("/"),
                 transposed=row.kind == DENSE and leaf == "weight",
             )
 

@@ -35,7 +35,7 @@ class LoadingReport:
         return {**dataclasses.asdict(self), "error_msgs": []}
 
 
-def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=False):
+def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=False, expected=None):
     """Assign a canonical checkpoint to the variables of a `RoFormerNetwork`.
 
     A new head and an absent pooler are reported; anything else that does not match is an error,
@@ -47,6 +47,7 @@ def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=Fals
             afterwards, as the network may keep their memory.
         source: what to call the checkpoint in errors.
         ignore_mismatched_sizes: keep the network's values where shapes differ.
+        expected: the `names.Weight`s to assign, by default those of the network.
 
     Returns:
         `LoadingReport`.
@@ -58,7 +59,7 @@ def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=Fals
     _refuse_other_models(tensors, source)
     report = LoadingReport()
     assignments = []
-    expected = list(weights(network))
+    expected = list(weights(network)) if expected is None else expected
     for weight in expected:
         if weight.name not in tensors:
             report.missing_keys.append(weight.name)

@@ -158,8 +158,9 @@ def gradients_of(model, call):
     if BACKEND == "torch":
         model.zero_grad()
         model(**arguments).loss.backward()
-        found = [weight.variable.value.grad for weight in weights]
-    elif BACKEND == "tensorflow":
+        # The modules' own parameters, which have the canonical layout.
+        return {weight.name: to_numpy(weight.variable.parameter.grad) for weight in weights}
+    if BACKEND == "tensorflow":
         import tensorflow as tf
 
         variables = [weight.variable.value for weight in weights]
