@@ -238,10 +238,44 @@ class _Core:
         return self._word_ids(word), tuple(sizes)
 
 
-def _alternatives(contents):
-    """A regular expression that finds the leftmost and there the longest of ``contents``."""
-    contents = sorted(filter(None, contents), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, contents))) if contents else None
+class _Finder:
+    """Finds strings in a text: the leftmost, and there the first of ``contents`` that fits.
+
+    So does the regular expression ``a|b|c``, but it tries one after the other at every character;
+    this looks them up by first character and length.
+    """
+
+    def __init__(self, contents):
+        self.contents, sizes = set(), {}
+        for content in contents:
+            # Behind a beginning of its own a string is never reached. Without these the first
+            # that fits is the longest.
+            if content and self.contents.isdisjoint(accumulate(content[:-1])):
+                self.contents.add(content)
+                sizes.setdefault(content[0], set()).add(len(content))
+        self.sizes = {char: sorted(found, reverse=True) for char, found in sizes.items()}
+        # A set of characters beyond U+FFFF is tried one by one, so all of these are looked up.
+        firsts = {re.escape(c) if c <= "\uffff" else "\U00010000-\U0010ffff" for c in sizes}
+        self.firsts = re.compile(f"[{''.join(firsts)}]" if firsts else "(?!)")
+
+    @classmethod
+    def longest(cls, contents):
+        """One that finds the longest of those that fit."""
+        return cls(sorted(contents, key=len, reverse=True))
+
+    def __call__(self, text):
+        """``(string, start, end)`` of each that is found, in order and apart."""
+        stop = 0
+        for match in self.firsts.finditer(text):
+            start = match.start()
+            if start < stop:
+                continue
+            for size in self.sizes.get(text[start], ()):
+                content = text[start : start + size]
+                if content in self.contents:
+                    stop = start + len(content)
+                    yield content, start, stop
+                    break
 
 
 def _is_word(char):
@@ -269,11 +303,11 @@ class SlowCore(_Core):
             never_split=never_split,
             all_special_tokens=special_tokens,
         )
-        self.splitter = _alternatives(self.added)
+        self.splitter = _Finder.longest(self.added)
         # Lower case spares these, in this order: special tokens, then tokens added as "normalized".
         spared = list(special_tokens)
         spared += [str(t) for _, t in self.added.values() if not t.special and t.normalized]
-        self.spared = re.compile("|".join(map(re.escape, filter(None, spared))))
+        self.spared = _Finder(spared)
         self.triggers = {content[0] for content in (*self.added, *self.rule.protected) if content}
         if self.lower:
             self.triggers |= {"Σ", "İ"}  # lower case depends on the neighbours, or changes length
@@ -296,31 +330,29 @@ class SlowCore(_Core):
     def _lowered(self, text):
         """Lower case without the spared tokens; the origin of each character if that changes."""
         parts, origin, stop = [], [], 0
-        for match in chain(self.spared.finditer(text), [None]):
-            start = match.start() if match else len(text)
+        for content, start, end in chain(self.spared(text), [("", len(text), len(text))]):
             for index in range(stop, start):
                 small = text[index].lower()
                 parts.append(small)
                 origin.extend([(index, index + 1)] * len(small))
-            if match:
-                stop = match.end()
-                parts.append(match.group())
-                origin.extend((index, index + 1) for index in range(start, stop))
+            stop = end
+            parts.append(content)
+            origin.extend((index, index + 1) for index in range(start, end))
         return "".join(parts), origin
 
     def _chunks(self, text, split_special_tokens=False):
         origin = None
         if self.lower:
             text, origin = self._lowered(text)
-        if split_special_tokens or self.splitter is None:
+        if split_special_tokens:
             yield Chunk(None, text, 0, len(text), origin)
             return
         parts, stop = [], 0  # [string, start in text]
-        for match in self.splitter.finditer(text):
-            if match.start() > stop:
-                parts.append([text[stop : match.start()], stop])
-            parts.append([match.group(), match.start()])
-            stop = match.end()
+        for content, start, end in self.splitter(text):
+            if start > stop:
+                parts.append([text[stop:start], stop])
+            parts.append([content, start])
+            stop = end
         if stop < len(text):
             parts.append([text[stop:], stop])
         self._strip(parts)
@@ -384,12 +416,14 @@ class FastCore(_Core):
             limit=limit,
         )
         normal = self.rule.normal
-        self.raw_splitter = _alternatives(c for c, (_, t) in self.added.items() if not t.normalized)
+        self.raw_splitter = _Finder.longest(
+            c for c, (_, t) in self.added.items() if not t.normalized
+        )
         self.normalized = {}
         for content, (_, token) in self.added.items():
             if token.normalized:
                 self.normalized.setdefault("".join(map(normal.__getitem__, content)), content)
-        self.normal_splitter = _alternatives(self.normalized)
+        self.normal_splitter = _Finder.longest(self.normalized)
         firsts = {content[0] for content in (*self.added, *self.normalized) if content}
         self.triggers = tuple(sorted(firsts | {char.upper() for char in firsts}))
 
@@ -438,8 +472,7 @@ class FastCore(_Core):
     def _find(self, splitter, text, split_special_tokens):
         """``(added token or None, start, end)`` of the parts of ``text``."""
         stop = 0
-        for match in splitter.finditer(text) if splitter else ():
-            content, start, end = match.group(), match.start(), match.end()
+        for content, start, end in splitter(text):
             token = self.added[self.normalized.get(content, content)][1]
             if split_special_tokens and token.special:
                 continue
