@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 
 from keras_roformer import hub_hook
-from keras_roformer.version import __version__
+from keras_roformer.version import __version__ as __version__
 
 _TASKS = (
     "Model",
@@ -61,12 +61,14 @@ _FAMILIES = {
 _MODULE_OF = {name: module for module, names in _PLAIN.items() for name in names}
 _FAMILY_OF = {name: family for family, (_, _, names) in _FAMILIES.items() for name in names}
 
-__all__ = ["__version__", *sorted([*_MODULE_OF, *_FAMILY_OF, *_HUB])]
+_NAMES = ("__version__", *sorted([*_MODULE_OF, *_FAMILY_OF, *_HUB]))
 
 hub_hook.install()
 
 
 def __getattr__(name):
+    if name == "__all__":  # for `import *`: what this process can run
+        return _names_here()
     if name in _FAMILY_OF:
         module, backend, _ = _FAMILIES[_FAMILY_OF[name]]
         from keras_roformer.backend import use_backend
@@ -91,5 +93,18 @@ def __getattr__(name):
     return value
 
 
+def _names_here():
+    from keras_roformer.backend import choose_backend
+
+    backend = choose_backend()
+    families = [family for family, (_, its, _) in _FAMILIES.items() if its == backend]
+    has_hub = importlib.util.find_spec("keras_hub") is not None
+    return [
+        name
+        for name in _NAMES
+        if _FAMILY_OF.get(name) in (None, *families) and (has_hub or name not in _HUB)
+    ]
+
+
 def __dir__():
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *_NAMES})

@@ -20,7 +20,6 @@ class _AutoModel:
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
         """See the documented class's `from_pretrained`."""
-        kwargs.pop("trust_remote_code", None)
         return cls._class().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     @classmethod

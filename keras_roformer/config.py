@@ -13,6 +13,7 @@ from keras_roformer.saving import atomic, make_directory
 logger = logging.getLogger("keras_roformer")
 
 CONFIG_NAME = "config.json"
+ORIGINAL_CONFIG_NAME = "bert_config.json"
 
 # What every transformers configuration has besides the documented RoFormer fields. A field that has
 # its default is left out of config.json, as transformers leaves it out.
@@ -63,7 +64,21 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 SUMMARY_TYPES = ("last", "first", "mean", "cls_index", "attn")
 
 # Keyword arguments of transformers' `from_pretrained` that mean nothing here.
-_IGNORED_ARGUMENTS = ("trust_remote_code", "resume_download", "proxies", "use_auth_token")
+IGNORED_ARGUMENTS = (
+    "_commit_hash",
+    "_fast_init",
+    "_from_auto",
+    "low_cpu_mem_usage",
+    "mirror",
+    "offload_buffers",
+    "offload_folder",
+    "offload_state_dict",
+    "proxies",
+    "resume_download",
+    "trust_remote_code",
+    "use_auth_token",
+    "weights_only",
+)
 
 
 class RoFormerConfig:
@@ -336,7 +351,7 @@ class RoFormerConfig:
         config.update(fields)
         if return_unused_kwargs:
             return config, unused
-        unknown = sorted(set(unused) - set(_IGNORED_ARGUMENTS))
+        unknown = sorted(set(unused) - set(IGNORED_ARGUMENTS))
         if unknown:
             logger.warning(
                 "%s has no field(s) %s; they are ignored", cls.__name__, ", ".join(unknown)
@@ -354,8 +369,11 @@ class RoFormerConfig:
         location = {name: kwargs.pop(name) for name in presets.HUB_ARGUMENTS if name in kwargs}
         path = pathlib.Path(pretrained_model_name_or_path)
         if not path.is_file():
-            path = presets.resolve(pretrained_model_name_or_path, weights=(), **location)
-            path = path / CONFIG_NAME
+            directory = presets.resolve(pretrained_model_name_or_path, weights=(), **location)
+            path = directory / CONFIG_NAME
+            # The original code and bert4keras name it otherwise.
+            if not path.is_file() and (directory / ORIGINAL_CONFIG_NAME).is_file():
+                path = directory / ORIGINAL_CONFIG_NAME
         return _read_json(path), kwargs
 
     @classmethod

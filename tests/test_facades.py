@@ -13,6 +13,7 @@ import pytest
 
 import keras_roformer as kr
 from keras_roformer import weights
+from keras_roformer.cli.conversion import convert_checkpoint
 from keras_roformer.weights import names
 from tests.conftest import FAMILY_PREFIX
 from tests.tolerances import FLOAT32
@@ -95,6 +96,122 @@ def test_every_family_loads_every_format(task, format, tmp_path):
     assert_equal_weights(cls(task).from_pretrained(tmp_path), model)
 
 
+def write_original(directory, model):
+    """A checkpoint as the original code and bert4keras write it, with what training adds."""
+    tf = pytest.importorskip("tensorflow")
+    canonical = model._canonical()
+    arrays = {"global_step": np.array(7)}
+    for weight in names.weights(model.network):
+        if weight.original:
+            array = canonical[weight.name]
+            arrays[weight.original] = array.T if weight.transposed else array
+            arrays[f"{weight.original}/adam_m"] = np.zeros(3, "float32")
+    stored, tensors = zip(*arrays.items(), strict=True)
+    tf.raw_ops.SaveV2(
+        prefix=str(directory / "bert_model.ckpt"),
+        tensor_names=stored,
+        shape_and_slices=[""] * len(stored),
+        tensors=tensors,
+    )
+    config = json.loads(model.config.to_json_string())
+    del config["model_type"]
+    (directory / "bert_config.json").write_text(json.dumps(config), "utf-8")
+
+
+def test_original_checkpoints(tmp_path):
+    model = make("ForMaskedLM")
+    write_original(tmp_path, model)
+    assert_equal_weights(cls("ForMaskedLM").from_pretrained(tmp_path), model)
+    assert_equal_weights(cls("ForMaskedLM").from_pretrained(tmp_path, from_tf=True), model)
+    index = tmp_path / "bert_model.ckpt.index"
+    again, info = cls("ForMaskedLM").from_pretrained(
+        str(index), from_tf=True, config=model.config, output_loading_info=True
+    )
+    assert_equal_weights(again, model)
+    assert info["missing_keys"] == info["unexpected_keys"] == []
+    np.testing.assert_allclose(first(again), first(model), **FLOAT32)
+
+    report = convert_checkpoint(tmp_path, tmp_path / "new")
+    assert report["from"] == "original" and report["equal"]
+    (tmp_path / "new" / "bert_config.json").unlink()  # the copied one is not needed
+    assert_equal_weights(cls("ForMaskedLM").from_pretrained(tmp_path / "new"), model)
+
+
+def test_original_checkpoints_that_do_not_fit(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+
+    def save(name, variables):
+        tf.raw_ops.SaveV2(
+            prefix=str(tmp_path / name),
+            tensor_names=list(variables),
+            shape_and_slices=[""] * len(variables),
+            tensors=list(variables.values()),
+        )
+
+    save("bert_model.ckpt", {"bert/embeddings/position_embeddings": np.zeros((5, 4), "float32")})
+    make("Model").config.save_pretrained(tmp_path)
+    with pytest.raises(weights.CheckpointError, match="BERT checkpoint"):
+        cls("Model").from_pretrained(tmp_path)
+    save("model.ckpt-100", {"a": np.zeros(3, "float32")})
+    with pytest.raises(weights.CheckpointError, match="several TensorFlow checkpoints"):
+        cls("Model").from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="expected one of safetensors"):
+        weights.write(tmp_path, {}, "original")
+
+
+def test_weights_in_memory(tmp_path):
+    model = make("ForTokenClassification")
+    state = model._canonical()
+    new = cls("ForTokenClassification").from_pretrained(None, config=model.config, state_dict=state)
+    assert_equal_weights(new, model)
+    doubled = {name: 2 * array for name, array in state.items()}
+    model.save_pretrained(tmp_path / "other", state_dict=doubled, save_function=print)
+    loaded = cls("ForTokenClassification").from_pretrained(tmp_path / "other")._canonical()
+    np.testing.assert_array_equal(loaded["classifier.weight"], doubled["classifier.weight"])
+    model.save_pretrained(tmp_path / "no", is_main_process=False)
+    assert not (tmp_path / "no").exists()
+
+
+def test_arguments_that_only_say_how_transformers_loads(tmp_path):
+    model = make("ForTokenClassification")
+    model.save_pretrained(tmp_path)
+    again = cls("ForTokenClassification").from_pretrained(
+        tmp_path,
+        config=model.config,
+        trust_remote_code=True,
+        resume_download=False,
+        proxies=None,
+        use_auth_token=None,
+        mirror=None,
+        low_cpu_mem_usage=True,
+        weights_only=True,
+        attn_implementation="eager",
+        variant=None,
+        quantization_config=None,
+    )
+    assert_equal_weights(again, model)
+    for wrong in ({"foo_bar": 1}, {"attn_implementation": "flash_attention_2"}, {"variant": "x"}):
+        with pytest.raises(TypeError, match=f"unknown argument.*{next(iter(wrong))}"):
+            cls("ForTokenClassification").from_pretrained(tmp_path, config=model.config, **wrong)
+        with pytest.raises(TypeError, match=f"unknown argument.*{next(iter(wrong))}"):
+            cls("ForTokenClassification").from_pretrained(tmp_path, **wrong)
+
+
+def test_a_config_of_transformers():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.RoFormerConfig(**CONFIG)
+    model = cls("ForTokenClassification")(config)
+    assert isinstance(model.config, kr.RoFormerConfig) and model.config.num_labels == 3
+    assert first(model).shape == (2, 6, 3)
+
+
+def test_import_star():
+    found = {}
+    exec("from keras_roformer import *", found)
+    assert found[f"{PREFIX}RoFormerForMaskedLM"] is cls("ForMaskedLM")
+    assert {"RoFormerConfig", "RoFormerTokenizer", "pipeline", "RoFormerBackbone"} <= set(found)
+
+
 @pytest.mark.parametrize("flag", ["from_pt", "from_tf", "from_flax"])
 def test_documented_format_flags(flag, tmp_path):
     model = make("ForMaskedLM")
@@ -175,10 +292,38 @@ class TestCheckpointsThatDoNotFit:
         with pytest.raises(weights.CheckpointError, match=r"lacks 1 weights.*layer.1.output.dense"):
             self.load(tmp_path)
 
-    def test_too_many_layers(self, tmp_path):
+    def test_a_network_of_the_first_layers(self, tmp_path, caplog):
         self.write(tmp_path, lambda t: None)
+        whole, (part, info) = (
+            self.load(tmp_path),
+            self.load(tmp_path, num_hidden_layers=1, output_loading_info=True),
+        )
+        assert "roformer.encoder.layer.1.output.dense.weight" in info["unexpected_keys"]
+        assert "has no place for" in caplog.text and part.config.num_hidden_layers == 1
+        first_layer = whole(tensor(IDS), output_hidden_states=True).hidden_states[1]
+        states = part(tensor(IDS), output_hidden_states=True).hidden_states
+        assert len(states) == 2
+        np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (states[1], first_layer)))
+
+    def test_unknown_parts_of_a_layer(self, tmp_path):
+        def add(tensors):
+            tensors["roformer.encoder.layer.1.gate.weight"] = np.zeros(3, "float32")
+
+        self.write(tmp_path, add)
         with pytest.raises(weights.CheckpointError, match="has, but the model does not"):
-            self.load(tmp_path, num_hidden_layers=1)
+            self.load(tmp_path)
+
+    def test_a_decoder_that_starts_from_an_encoder(self, tmp_path, caplog):
+        make("ForMaskedLM").save_pretrained(tmp_path)
+        model, info = cls("ForCausalLM").from_pretrained(
+            tmp_path, is_decoder=True, add_cross_attention=True, output_loading_info=True
+        )
+        assert all("crossattention" in name for name in info["missing_keys"])
+        assert len(info["missing_keys"]) == 20 and "keep their initial values" in caplog.text
+        kernel = model._canonical()["roformer.encoder.layer.1.crossattention.self.query.weight"]
+        assert 0.01 < kernel.std() < 0.03
+        loaded, wanted = model._canonical(), make("ForMaskedLM")._canonical()
+        assert all(np.array_equal(loaded[name], array) for name, array in wanted.items())
 
     def test_other_shape(self, tmp_path):
         self.write(tmp_path, lambda t: None)

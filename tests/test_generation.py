@@ -321,6 +321,8 @@ LIVE = [
     dict(attention_mask=LEFT_MASK, num_beams=4, eos_token_id=[12, 30, 45], early_stopping=True),
     dict(num_beams=3, eos_token_id=30, length_penalty=2.0, num_return_sequences=2),
     dict(num_beams=3, eos_token_id=[12, 30], length_penalty=0.5, early_stopping="never"),
+    dict(bad_words_ids=[[14], [54, 43], [12]], suppress_tokens=[3, 38], eos_token_id=12),
+    dict(num_beams=3, bad_words_ids=[[14], [54, 43]], renormalize_logits=True, eos_token_id=12),
 ]
 
 
@@ -339,7 +341,63 @@ def test_tokens_of_live_transformers(model, parameters, tmp_path):
     )
 
 
+def test_parameters_of_transformers_that_are_off(model):
+    off = dict(stop_strings=None, num_beam_groups=1, synced_gpus=False, constraints=None)
+    np.testing.assert_array_equal(
+        generate(model, max_new_tokens=4, **off), generate(model, max_new_tokens=4)
+    )
+    with pytest.raises(TypeError, match="no argument 'num_beam_groups'"):
+        generate(model, num_beam_groups=2)
+    with pytest.raises(TypeError, match="no argument 'max_lenght'"):
+        generate(model, max_lenght=None)
+
+
+def test_the_models_own_parameters_can_be_set(model, monkeypatch):
+    monkeypatch.setattr(model, "_generation_config", None)
+    model.generation_config.max_new_tokens = 3
+    assert generate(model).shape[1] == PROMPT.shape[1] + 3
+    model.generation_config.bad_words_ids = [[int(generate(model)[0, -1])]]
+    assert generate(model)[0, -1] != model.generation_config.bad_words_ids[0][0]
+
+
+def test_stopping_criteria(model):
+    columns = []
+
+    def after_nine(tokens, scores):
+        columns.append(tokens.shape[1])
+        assert len(scores) == len(tokens)
+        return tokens.shape[1] >= 9
+
+    plain = generate(model, max_new_tokens=12)
+    tokens = generate(model, max_new_tokens=12, stopping_criteria=[after_nine])
+    np.testing.assert_array_equal(tokens[:, :9], plain[:, :9])
+    assert not tokens[:, 9:].any()  # Flax's padding
+    assert columns == list(range(PROMPT.shape[1] + 1, 10))
+
+    def first_row(tokens, scores):
+        return keras.ops.convert_to_tensor([True] + [False] * (len(tokens) - 1))
+
+    ends = dict(eos_token_id=PROMPT.max() + 1, pad_token_id=0, max_new_tokens=3)
+    tokens = generate(model, **ends, stopping_criteria=[first_row])
+    assert (tokens[0, -2:] == 0).all() and (tokens[0, :-2] != 0).any()
+    with pytest.raises(ValueError, match="num_beams=1"):
+        generate(model, num_beams=2, stopping_criteria=[after_nine])
+
+
 # Sampling
+
+
+def test_min_p(model):
+    """Tokens below a share of the best one's probability are never drawn."""
+    scores = np.log(np.array([[0.5, 0.2, 0.3], [0.01, 0.98, 0.01]], "float32"))
+    kept = processors.keep_min_p(0.5, 1, None, scores)
+    np.testing.assert_array_equal(np.isfinite(kept), [[1, 0, 1], [0, 1, 0]])
+    np.testing.assert_array_equal(
+        np.isfinite(processors.keep_min_p(0.5, 2, None, scores)[1]).sum(), 2
+    )
+    greedy = generate(model, max_new_tokens=6)
+    drawn = generate(model, max_new_tokens=6, do_sample=True, min_p=1.0, top_k=0, seed=1)
+    np.testing.assert_array_equal(drawn, greedy)
 
 
 def test_a_seed_reproduces(model):

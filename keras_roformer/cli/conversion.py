@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_roformer import presets
 from keras_roformer.backend import choose_backend
-from keras_roformer.config import RoFormerConfig
+from keras_roformer.config import CONFIG_NAME, RoFormerConfig
 from keras_roformer.weights import checkpoint, names
 
 _SHAPE = (2, 16)  # batch and tokens of the comparison
@@ -39,6 +39,8 @@ def convert_checkpoint(source, target, to="safetensors", source_format=None, bac
     model = _load(network_class, directory, found.format)
 
     checkpoint.write(target, tensors, to, kinds=names.kinds(model.network))
+    if not (directory / CONFIG_NAME).is_file():  # the original code names it otherwise
+        config.save_pretrained(target)
     for file in directory.iterdir():
         if file.suffix in (".json", ".txt") and not file.name.endswith(".index.json"):
             try:
@@ -95,6 +97,7 @@ def _load(cls, directory, format):
         "pytorch": dict(use_safetensors=False),
         "tensorflow": dict(from_tf=True),
         "flax": dict(from_flax=True),
+        checkpoint.ORIGINAL: dict(from_tf=True),
     }
     return cls.from_pretrained(directory, **flags[format])
 

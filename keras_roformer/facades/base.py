@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_roformer import outputs as output_classes
 from keras_roformer import presets, surgery
-from keras_roformer.config import CONFIG_NAME, RoFormerConfig, dtype_name
+from keras_roformer.config import CONFIG_NAME, IGNORED_ARGUMENTS, RoFormerConfig, dtype_name
 from keras_roformer.facades import cache
 from keras_roformer.facades.checks import CallChecker
 from keras_roformer.layers.initializers import drawn_later
@@ -87,6 +87,10 @@ class PreTrained:
 
     @classmethod
     def _check_config(cls, config):
+        if getattr(config, "model_type", None) == RoFormerConfig.model_type and not isinstance(
+            config, RoFormerConfig
+        ):
+            config = RoFormerConfig.from_dict(config.to_dict())  # transformers' object
         if not isinstance(config, RoFormerConfig):
             raise TypeError(
                 f"{cls.__name__} takes a RoFormerConfig, got {type(config).__name__}; to load a "
@@ -206,63 +210,76 @@ class PreTrained:
         from_flax=False,
         use_safetensors=None,
         output_loading_info=False,
+        state_dict=None,
         **kwargs,
     ):
         """Make a model from a checkpoint in any of the formats.
 
         Args:
-            pretrained_model_name_or_path: directory, preset in the box or hub id.
+            pretrained_model_name_or_path: directory, preset in the box or hub id; or a weight file,
+                with `config` or beside its config.json.
             args: given on to the constructor after the config.
             config: `RoFormerConfig`, or where to load it from; by default the checkpoint's.
-            from_pt, from_tf, from_flax: read pytorch_model.bin, tf_model.h5, flax_model.msgpack; by
-                default the first format that is there, safetensors first.
+            from_pt, from_tf, from_flax: read pytorch_model.bin, tf_model.h5 (or the
+                bert_model.ckpt of the original code and bert4keras), flax_model.msgpack; by default
+                the first format that is there, safetensors first.
             use_safetensors: True reads safetensors only, False pytorch_model.bin.
             ignore_mismatched_sizes: leave weights of another shape at their initial values.
+            state_dict: weights to take in place of the checkpoint's, by transformers' names; the
+                checkpoint may then be None, with `config`.
             output_loading_info: give `(model, info)`, what did not match as a dict.
             cache_dir, force_download, local_files_only, token, revision, subfolder: for the hub.
-            kwargs: config fields to override, and the family's own (dtype, …).
+            kwargs: config fields to override, and the family's own (dtype, …). What only says how
+                transformers loads (`low_cpu_mem_usage`, …) is accepted and has no effect.
 
         Raises:
             ValueError: unknown name; a checkpoint that does not fit (`CheckpointError`).
         """
-        directory = presets.resolve(
-            str(pretrained_model_name_or_path),
-            cache_dir=cache_dir,
-            force_download=force_download,
-            local_files_only=local_files_only,
-            token=token,
-            revision=revision,
-            subfolder=subfolder,
-        )
+        name = pretrained_model_name_or_path
+        directory = weight_file = None
+        if name is not None or config is None or state_dict is None:
+            is_file = name is not None and pathlib.Path(name).is_file()
+            weight_file = pathlib.Path(name) if is_file else None
+            directory = presets.resolve(
+                str(weight_file.parent if is_file else name),
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token or kwargs.get("use_auth_token"),
+                revision=revision,
+                subfolder=subfolder,
+            )
         model_kwargs = cls._pop_model_kwargs(kwargs)
+        kwargs = {k: v for k, v in kwargs.items() if not _has_no_effect(k, v)}
         if isinstance(config, (str, pathlib.Path)):
             config = RoFormerConfig.from_pretrained(config)
         if config is None:
-            config, unused = RoFormerConfig.from_pretrained(
-                directory, return_unused_kwargs=True, **kwargs
+            config = RoFormerConfig.from_pretrained(directory)
+        config = copy.deepcopy(config)
+        unknown = sorted(name for name in kwargs if not hasattr(config, name))
+        if unknown:
+            raise TypeError(
+                f"{cls.__name__}.from_pretrained got the unknown argument(s) {', '.join(unknown)}"
             )
-            if unused:
-                raise TypeError(
-                    f"{cls.__name__}.from_pretrained got the unknown argument(s) "
-                    f"{', '.join(sorted(unused))}"
-                )
-        else:
-            config = copy.deepcopy(config)
-            config.update(kwargs)
-        config.name_or_path = str(pretrained_model_name_or_path)
+        config.update(kwargs)
+        config.name_or_path = "" if name is None else str(name)
 
-        tensors = checkpoint.read(
-            directory, _format(directory, from_pt, from_tf, from_flax, use_safetensors)
-        )
+        if state_dict is not None:
+            tensors = {n: ops.convert_to_numpy(tensor) for n, tensor in state_dict.items()}
+        else:
+            tensors = checkpoint.read(
+                weight_file or directory,
+                _format(directory, from_pt, from_tf, from_flax, use_safetensors),
+            )
         with drawn_later():
             model = cls(config, *args, **model_kwargs)
         report = model._load(
             tensors,
-            source=str(pretrained_model_name_or_path),
+            source="state_dict" if name is None else str(name),
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
         model._after_loading(report.absent_keys)
-        _log(report, cls.__name__, pretrained_model_name_or_path)
+        _log(report, cls.__name__, "state_dict" if name is None else name)
         return (model, report.as_dict()) if output_loading_info else model
 
     @classmethod
@@ -278,7 +295,14 @@ class PreTrained:
         """Called once the weights are assigned, but for those named in `absent`."""
 
     def save_pretrained(
-        self, save_directory, max_shard_size="5GB", safe_serialization=None, **kwargs
+        self,
+        save_directory,
+        max_shard_size="5GB",
+        safe_serialization=None,
+        is_main_process=True,
+        state_dict=None,
+        save_function=None,
+        **kwargs,
     ):
         """Write config.json and the weights, as transformers does for this family.
 
@@ -287,6 +311,9 @@ class PreTrained:
             max_shard_size: bytes, or a string such as "200MB"; larger files are split in shards.
             safe_serialization: True writes model.safetensors, False the family's own format; the
                 default is what the family's transformers class writes and loads.
+            is_main_process: False writes nothing: another process does.
+            state_dict: weights to write in place of the model's, by transformers' names.
+            save_function: accepted, and not called: the files are written here.
             kwargs: `push_to_hub=True` with `repo_id` and so on uploads the directory afterwards.
 
         Raises:
@@ -298,10 +325,14 @@ class PreTrained:
                 f"{type(self).__name__}.save_pretrained got the unknown argument(s) "
                 f"{', '.join(sorted(kwargs))}"
             )
-        config = copy.deepcopy(self.config)
+        if not is_main_process:
+            return
+        config = self._config_to_save()
         config.architectures = [type(self).__name__.removeprefix(self.family)]
         safe = self.saves_safetensors if safe_serialization is None else safe_serialization
         tensors = self._canonical()
+        if state_dict is not None:
+            tensors |= {n: ops.convert_to_numpy(tensor) for n, tensor in state_dict.items()}
         directory = make_directory(save_directory)
         # Both lie beside, written, before the first is renamed: a kill leaves a pair that fits.
         with atomic(directory / CONFIG_NAME) as temporary:
@@ -315,6 +346,9 @@ class PreTrained:
             )
         if upload:
             self.push_to_hub(kwargs.pop("repo_id", directory.name), **kwargs)
+
+    def _config_to_save(self):
+        return copy.deepcopy(self.config)
 
     def _kinds(self):
         return names.kinds(self.network)
@@ -393,6 +427,13 @@ class PreTrained:
         return total
 
 
+def _has_no_effect(name, value):
+    """Whether an argument of transformers' `from_pretrained` asks for nothing that is not so."""
+    if name == "attn_implementation":
+        return value in (None, "eager", "sdpa")  # attention is fused where that is possible
+    return name in IGNORED_ARGUMENTS or (name in ("variant", "quantization_config") and not value)
+
+
 def floating_dtype(dtype):
     """The name of a floating dtype, given as a framework's object or a name.
 
@@ -432,7 +473,9 @@ def _format(directory, from_pt, from_tf, from_flax, use_safetensors):
     if use_safetensors:
         return "safetensors"
     if from_tf:
-        return "tensorflow"
+        has_h5 = any(pathlib.Path(directory).glob("tf_model*.h5*"))
+        has_original = any(pathlib.Path(directory).glob("*.ckpt*.index"))
+        return checkpoint.ORIGINAL if has_original and not has_h5 else "tensorflow"
     if from_flax:
         return "flax"
     # torch also writes safetensors, and those come first, as in transformers.
@@ -451,7 +494,9 @@ def _log(report, class_name, source):
             source,
         )
     if report.unexpected_keys:
-        logger.info(
+        left_out = any(transfer.is_of_layer(name) for name in report.unexpected_keys)
+        logger.log(
+            logging.WARNING if left_out else logging.INFO,
             "%s has no place for these weights of %s: %s",
             class_name,
             source,

@@ -241,6 +241,11 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
         computed = transfer.computed(self.config)
         return tensors | (names.without_prefix(computed) if self.task == "model" else computed)
 
+    def _config_to_save(self):
+        config = super()._config_to_save()
+        config.dtype = self.dtype  # that dtype="auto" gives again
+        return config
+
     def _kinds(self):
         return None  # torch's formats do without
 

@@ -8,6 +8,24 @@ from keras import ops
 
 logger = logging.getLogger("keras_roformer")
 
+# Parameters of transformers' that are not here, by the value with which they do nothing.
+_OFF = {
+    **dict.fromkeys(
+        "assistant_model begin_suppress_tokens cache_config cache_implementation "
+        "compile_config constraints custom_generate decoder_start_token_id "
+        "exponential_decay_length_penalty force_words_ids forced_bos_token_id "
+        "forced_eos_token_id generation_kwargs guidance_scale max_time "
+        "negative_prompt_attention_mask negative_prompt_ids penalty_alpha "
+        "prefix_allowed_tokens_fn prompt_lookup_num_tokens sequence_bias "
+        "stop_strings token_healing tokenizer "
+        "use_model_defaults watermarking_config".split()
+    ),
+    **{"diversity_penalty": 0.0, "num_beam_groups": 1, "typical_p": 1.0},
+    **{"epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "remove_invalid_values": False},
+    **{"encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0},
+    **{"output_attentions": False, "output_hidden_states": False, "synced_gpus": False},
+}
+
 
 @dataclasses.dataclass
 class GenerationConfig:
@@ -27,8 +45,12 @@ class GenerationConfig:
         temperature: divides the logits before sampling.
         top_k: sample from that many most probable tokens only; 0 or None for all.
         top_p: sample from the fewest tokens whose probabilities sum up to it only.
+        min_p: sample only from tokens with at least that share of the best one's probability.
         repetition_penalty: divides the (positive) logits of tokens that occurred.
         no_repeat_ngram_size: no n-gram of that size comes twice; 0 is off.
+        bad_words_ids: lists of tokens that never come one after the other.
+        suppress_tokens: tokens that never come.
+        renormalize_logits: make log-probabilities of the scores after all changes.
         use_cache: keep keys and values; else read the whole sequence anew for each token.
         pad_token_id, bos_token_id, eos_token_id: padding after the end, start of an empty prompt,
             end of a sequence (an int or a list).
@@ -48,8 +70,12 @@ class GenerationConfig:
     temperature: float = 1.0
     top_k: int | None = 50
     top_p: float = 1.0
+    min_p: float | None = None
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
+    bad_words_ids: list[list[int]] | None = None
+    suppress_tokens: list[int] | None = None
+    renormalize_logits: bool = False
     use_cache: bool = True
     pad_token_id: int | None = None
     bos_token_id: int | None = None
@@ -83,7 +109,11 @@ class GenerationConfig:
         elif hasattr(changes, "to_diff_dict"):
             changes = changes.to_diff_dict()
             changes.pop("transformers_version", None)
-        changes = {k: v for k, v in changes.items() if not k.startswith("_")}
+        changes = {
+            name: value
+            for name, value in changes.items()
+            if not (name.startswith("_") or (name in _OFF and value in (None, _OFF[name])))
+        }
         unknown = sorted(set(changes) - set(self.field_names()))
         if unknown:
             raise TypeError(
@@ -106,6 +136,14 @@ class GenerationConfig:
             _require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
         _require(self.top_k is None or self.top_k >= 0, "top_k", self.top_k, "at least 0")
         _require(0 <= self.top_p <= 1, "top_p", self.top_p, "between 0 and 1")
+        _require(self.min_p is None or 0 <= self.min_p <= 1, "min_p", self.min_p, "from 0 to 1")
+        words = self.bad_words_ids or []
+        _require(
+            all(isinstance(word, (list, tuple)) and word for word in words),
+            "bad_words_ids",
+            words,
+            "a list of non-empty lists of token ids",
+        )
         _require(
             self.no_repeat_ngram_size is None or self.no_repeat_ngram_size >= 0,
             "no_repeat_ngram_size",

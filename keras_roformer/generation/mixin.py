@@ -26,7 +26,7 @@ class GenerationMixin:
     def generation_config(self):
         """The model's own `GenerationConfig`, by default what its config says."""
         if self._generation_config is None:
-            return GenerationConfig.from_model_config(self.config)
+            self._generation_config = GenerationConfig.from_model_config(self.config)
         return self._generation_config
 
     @generation_config.setter
@@ -49,6 +49,7 @@ class GenerationMixin:
         encoder_attention_mask=None,
         cross_attn_head_mask=None,
         logits_processor=None,
+        stopping_criteria=None,
         streamer=None,
         seed=None,
         params=None,
@@ -73,6 +74,8 @@ class GenerationMixin:
                 documented class.
             logits_processor: functions (tokens, scores) → scores, which change the (rows, V)
                 scores of the next token.
+            stopping_criteria: functions (tokens, scores) → which rows end after the last token,
+                (rows,) or one for all; not with beams.
             streamer: object whose `put` gets the prompt and then each step's tokens, and whose
                 `end` is called last; or a function of each step's tokens.
             seed: of sampling, an int or several; by default drawn from the framework's global
@@ -105,6 +108,9 @@ class GenerationMixin:
         if streamer is not None and config.num_beams > 1:
             raise ValueError("a streamer needs num_beams=1: beam search ends before it knows")
 
+        if stopping_criteria and config.num_beams > 1:
+            raise ValueError("stopping_criteria need num_beams=1; beams end with eos_token_id")
+
         tokens, mask, types = self._prompt_arrays(inputs, attention_mask, token_type_ids, config)
         batch, length = tokens.shape
         self._check_prompt(tokens, mask, types, encoder_hidden_states, encoder_attention_mask)
@@ -114,6 +120,7 @@ class GenerationMixin:
 
         custom = [functools.partial(self._process, f) for f in logits_processor or ()]
         processors = make_processors(config, length, custom)
+        stops = [functools.partial(self._process, f) for f in stopping_criteria or ()]
         rng = np.random.default_rng(self._seed(seed, prng_key) if config.do_sample else 0)
         if streamer is not None and hasattr(streamer, "put"):
             streamer.put(self._tensor(tokens))
@@ -137,7 +144,7 @@ class GenerationMixin:
             if config.num_beams > 1:
                 result = search_beams(*arguments)
             else:
-                result = follow(*arguments, emit=self._emitter(streamer))
+                result = follow(*arguments, emit=self._emitter(streamer), stops=stops)
         if streamer is not None and hasattr(streamer, "end"):
             streamer.end()
 

@@ -25,11 +25,16 @@ def make_processors(config, prompt_length, custom=()):
         processors.append(functools.partial(penalise_repetition, config.repetition_penalty))
     if config.no_repeat_ngram_size:
         processors.append(functools.partial(ban_repeated_ngrams, config.no_repeat_ngram_size))
+    words = [word for word in config.bad_words_ids or () if list(word) not in [[e] for e in ends]]
+    if words:
+        processors.append(functools.partial(ban_words, words))
     min_length = config.min_length or 0
     if config.min_new_tokens is not None:
         min_length = prompt_length + config.min_new_tokens
     if ends and min_length > prompt_length:
         processors.append(functools.partial(ban_early_end, min_length, ends))
+    if config.suppress_tokens:
+        processors.append(functools.partial(ban_words, [[t] for t in config.suppress_tokens]))
     processors.extend(custom)
     if config.do_sample:
         # A beam must have a way to go on.
@@ -40,6 +45,10 @@ def make_processors(config, prompt_length, custom=()):
             processors.append(functools.partial(keep_top_k, max(config.top_k, at_least)))
         if config.top_p < 1.0:
             processors.append(functools.partial(keep_top_p, config.top_p, at_least))
+        if config.min_p is not None:
+            processors.append(functools.partial(keep_min_p, config.min_p, at_least))
+    if config.renormalize_logits:
+        processors.append(lambda tokens, scores: log_softmax(scores))
     return processors
 
 
@@ -62,6 +71,17 @@ def ban_repeated_ngrams(size, tokens, scores):
     rows, places = np.nonzero(again)
     scores = scores.copy()
     scores[rows, ngrams[rows, places, -1]] = -np.inf
+    return scores
+
+
+def ban_words(words, tokens, scores):
+    """Ban the last token of each word where the others stand at the end of the tokens so far."""
+    scores = scores.copy()
+    for word in words:
+        *start, last = word
+        if len(start) <= tokens.shape[1]:
+            here = (tokens[:, tokens.shape[1] - len(start) :] == start).all(axis=1)
+            scores[here, last] = -np.inf
     return scores
 
 
@@ -89,6 +109,14 @@ def keep_top_p(p, at_least, tokens, scores):
     banned = np.empty_like(ban)
     np.put_along_axis(banned, order, ban, axis=1)
     return np.where(banned, -np.inf, scores)
+
+
+def keep_min_p(p, at_least, tokens, scores):
+    """Ban tokens below a share p of the best one's probability (Nguyen et al., 2024)."""
+    ban = scores < scores.max(axis=1, keepdims=True) + np.log(np.float32(max(p, 1e-38)))
+    kept = np.argpartition(-scores, at_least - 1, axis=1)[:, :at_least]
+    np.put_along_axis(ban, kept, False, axis=1)
+    return np.where(ban, -np.inf, scores)
 
 
 def log_softmax(scores):

@@ -20,7 +20,7 @@ class Result:
     beam_indices: np.ndarray | None = None
 
 
-def follow(decoding, config, processors, steps, rng, emit):
+def follow(decoding, config, processors, steps, rng, emit, stops):
     """Greedy search and sampling.
 
     Args:
@@ -28,6 +28,7 @@ def follow(decoding, config, processors, steps, rng, emit):
         steps: the largest number of new tokens.
         rng: NumPy generator.
         emit: function called with the (rows,) new tokens of each step.
+        stops: functions (tokens, scores) → which rows end here, (rows,) or one for all.
     """
     logits = decoding.start(config.num_return_sequences)
     history = decoding.prompt.history
@@ -47,6 +48,8 @@ def follow(decoding, config, processors, steps, rng, emit):
         tokens = tokens.astype("int32")
         history = np.concatenate([history, tokens[:, None]], axis=1)
         emit(tokens)
+        for stop in stops:
+            running &= ~np.asarray(stop(history, scores), dtype=bool)
         if not running.any() or step == steps - 1:
             break
         logits = decoding.advance(tokens)

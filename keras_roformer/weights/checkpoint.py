@@ -15,16 +15,19 @@ import numpy as np
 
 from keras_roformer.saving import atomic, sync_directory
 
-from . import flax_msgpack, layouts, pytorch_bin, safetensors_file, tf_h5
+from . import flax_msgpack, layouts, names, pytorch_bin, safetensors_file, tf_checkpoint, tf_h5
 from .files import CheckpointError, check_dtype, check_readable
 
-#: Weight files by format, in the order in which a directory is searched.
+#: Weight files by format, in the order in which a directory is searched; these are written, too.
 FORMATS: dict[str, str] = {
     "safetensors": "model.safetensors",
     "pytorch": "pytorch_model.bin",
     "tensorflow": "tf_model.h5",
     "flax": "flax_model.msgpack",
 }
+#: The format of the original TensorFlow code and bert4keras, `bert_model.ckpt.index` and
+#: `bert_model.ckpt.data-…`, which is only read, and searched for last.
+ORIGINAL = "original"
 _UNITS = {"GIB": 2**30, "MIB": 2**20, "KIB": 2**10, "GB": 10**9, "MB": 10**6, "KB": 10**3}
 
 
@@ -40,11 +43,12 @@ class Found:
 def find(directory: str | Path, format: str | None = None) -> Found:
     """The weights of a directory (or one weight file), of any format or of the one asked for.
 
-    A whole file goes before shards; formats are tried in the order of `FORMATS`.
+    A whole file goes before shards; formats are tried in the order of `FORMATS`, `ORIGINAL` last.
     """
     directory = Path(directory)
-    _check_format(format)
-    wanted = {format: FORMATS[format]} if format else FORMATS
+    readable = {**FORMATS, ORIGINAL: "bert_model.ckpt.index"}
+    _check_format(format, readable)
+    wanted = {format: readable[format]} if format else readable
     if directory.is_file():
         for name, file in wanted.items():
             if directory.suffix == Path(file).suffix:
@@ -56,6 +60,15 @@ def find(directory: str | Path, format: str | None = None) -> Found:
     if not directory.is_dir():
         raise CheckpointError(f"{directory}: there is no such directory; check the path.")
     for name, file in wanted.items():
+        if name == ORIGINAL:  # whose name says nothing
+            indices = sorted(directory.glob("*.ckpt*.index"))
+            if len(indices) > 1:
+                raise CheckpointError(
+                    f"{directory}: several TensorFlow checkpoints "
+                    f"({', '.join(path.name for path in indices)}); give the path of one of them."
+                )
+            if indices:
+                return Found(name, (indices[0],))
         if (directory / file).is_file():
             return Found(name, (directory / file,))
         if (directory / f"{file}.index.json").is_file():
@@ -72,7 +85,7 @@ def read(directory: str | Path, format: str | None = None) -> dict[str, np.ndarr
 
     Args:
         directory: where the files are.
-        format: one of `FORMATS`; by default the first that is there.
+        format: one of `FORMATS`, or `ORIGINAL`; by default the first that is there.
 
     Raises:
         CheckpointError: no weights, or files that are broken, hostile or of another kind.
@@ -83,7 +96,8 @@ def read(directory: str | Path, format: str | None = None) -> dict[str, np.ndarr
         stored, layout = _read_file(found.format, path)
         _check_weight_map(found, path, stored)
         try:
-            canonical = layouts.LAYOUTS[layout][0](stored)
+            to_canonical = names.from_original if layout == ORIGINAL else layouts.LAYOUTS[layout][0]
+            canonical = to_canonical(stored)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
         if repeated := canonical.keys() & tensors.keys():
@@ -117,7 +131,7 @@ def write(
             (`layouts.kind_of`); for the TensorFlow and Flax formats.
     """
     directory = Path(directory)
-    _check_format(format)
+    _check_format(format, FORMATS)
     limit = _parse_size(max_shard_size)
     for name, array in tensors.items():
         check_dtype(directory / FORMATS[format], name, getattr(array, "dtype", type(array)))
@@ -175,6 +189,8 @@ def _write_shards(directory, format, shards, metadata) -> list[Path]:
 
 def _read_file(format: str, path: Path) -> tuple[dict[str, np.ndarray], str]:
     """The stored tensors of one file and their layout."""
+    if format == ORIGINAL:
+        return tf_checkpoint.read(path), ORIGINAL
     if format == "pytorch":
         return pytorch_bin.read(path), "pt"
     if format == "tensorflow":
@@ -263,6 +279,6 @@ def _parse_size(size: int | str) -> int:
     return int(match[1]) * _UNITS.get(match[2], 1)
 
 
-def _check_format(format: str | None) -> None:
-    if format is not None and format not in FORMATS:
-        raise ValueError(f"format={format!r}: expected one of {', '.join(FORMATS)}.")
+def _check_format(format: str | None, known: Mapping[str, str]) -> None:
+    if format is not None and format not in known:
+        raise ValueError(f"format={format!r}: expected one of {', '.join(known)}.")

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .files import CheckpointError
+
 DENSE, NORM, EMBEDDING, BIAS = "dense", "norm", "embedding", "bias"
 
 # kind → (attribute of the Keras layer, transformers' leaf name, original TensorFlow's leaf name)
@@ -132,7 +134,7 @@ TIED = {
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
 # Parts of a backbone that a model may lack although its checkpoint has them, or the reverse.
-OPTIONAL = ("roformer.pooler.",)
+OPTIONAL = re.compile(r"roformer\.pooler\.|roformer\.encoder\.layer\.\d+\.crossattention\.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,17 +206,42 @@ def kinds(network) -> dict[str, str]:
     return {weight.name.rpartition(".")[0]: weight.kind for weight in weights(network)}
 
 
-def from_original(tensors, network) -> dict[str, np.ndarray]:
-    """Canonical form of an original TensorFlow (bert4keras) checkpoint's arrays."""
-    renamed = {w.original: w for w in weights(network) if w.original}
+def from_original(tensors) -> dict[str, np.ndarray]:
+    """Canonical form of an original TensorFlow (bert4keras) checkpoint's arrays.
+
+    An optimizer's variables are left out; another name that is not in the table stays as it is.
+
+    Raises:
+        CheckpointError: BERT's checkpoint, which has names like these.
+    """
+    if "bert/embeddings/position_embeddings" in tensors:
+        raise CheckpointError(
+            "it has position embeddings, so it is a BERT checkpoint, not a RoFormer one; load it "
+            "with the library that made it"
+        )
     canonical = {}
     for name, array in tensors.items():
-        weight = renamed.get(name)
-        if weight is None:
+        number = re.search(r"layer_(\d+)/", name)
+        pattern = name.replace(number[0], "layer_{i}/") if number else name
+        if pattern in _FROM_ORIGINAL:
+            module, leaf, transposed = _FROM_ORIGINAL[pattern]
+            module = module.format(i=number and number[1])
+            canonical[f"{module}.{leaf}"] = array.T if transposed else array
+        elif not re.search(r"/adam_[mv]$|^global_step$|/Adam(_1)?$", name):
             canonical[name] = array
-        else:
-            canonical[weight.name] = array.T if weight.transposed else array
     return canonical
+
+
+_FROM_ORIGINAL = {
+    f"{row.original}/{tf_leaf}".rstrip("/"): (
+        row.module,
+        leaf,
+        row.kind == DENSE and leaf == "weight",
+    )
+    for row in (*BACKBONE, *_LM)
+    if row.original
+    for _, leaf, tf_leaf in LEAVES[row.kind]
+}
 
 
 def with_prefix(tensors) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Between a network's variables and a canonical checkpoint (see `names`)."""
 
 import dataclasses
+import re
 
 import numpy as np
 from keras import ops
@@ -38,8 +39,9 @@ class LoadingReport:
 def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=False, expected=None):
     """Assign a canonical checkpoint to the variables of a `RoFormerNetwork`.
 
-    A new head and an absent pooler are reported; anything else that does not match is an error,
-    and then no variable has been changed.
+    A new head, an absent pooler, new cross-attention (a decoder that starts from an encoder) and
+    layers beyond the network's last (a network that keeps the first ones) are reported; anything
+    else that does not match is an error, and then no variable has been changed.
 
     Args:
         network: the network.
@@ -77,7 +79,7 @@ def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=Fals
         for name in tensors
         if name not in names and not COMPUTED.fullmatch(name) and name not in TIED
     ]
-    _check(report, source, ignore_mismatched_sizes)
+    _check(report, source, ignore_mismatched_sizes, names)
     for variable, array in assignments:
         kernels.fill(variable, array)
     loaded = {id(variable) for variable, _ in assignments}
@@ -111,9 +113,25 @@ def _refuse_other_models(tensors, source):
         )
 
 
-def _check(report, source, ignore_mismatched_sizes):
+def is_of_layer(name):
+    """Whether a canonical name is that of an encoder layer's weight."""
+    return _LAYER.match(name) is not None
+
+
+_LAYER = re.compile(r"roformer\.encoder\.layer\.\d+\.")
+
+
+def _check(report, source, ignore_mismatched_sizes, expected):
+    layers = {_LAYER.match(name)[0] for name in expected if is_of_layer(name)}
+
     def backbone(names):
-        return [n for n in names if n.startswith("roformer.") and not n.startswith(OPTIONAL)]
+        return [
+            name
+            for name in names
+            if name.startswith("roformer.")
+            and not OPTIONAL.match(name)
+            and not (is_of_layer(name) and layers and _LAYER.match(name)[0] not in layers)
+        ]
 
     if report.mismatched_keys and not ignore_mismatched_sizes:
         name, found, wanted = report.mismatched_keys[0]
