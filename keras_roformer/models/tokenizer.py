@@ -1,5 +1,7 @@
 """The documented tokenizer as a KerasHub layer, which is in TensorFlow only inside tf.data."""
 
+import os
+
 import keras
 import numpy as np
 from keras_hub.tokenizers import Tokenizer
@@ -66,9 +68,9 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
         if tokenizer is not None:
             self._wrap(tokenizer)
         elif vocabulary is not None:
-            if not isinstance(vocabulary, (str, dict)):
+            if not isinstance(vocabulary, (str, os.PathLike, dict)):
                 vocabulary = {token: index for index, token in enumerate(vocabulary)}
-            source = "vocab_file" if isinstance(vocabulary, str) else "vocab"
+            source = "vocab" if isinstance(vocabulary, dict) else "vocab_file"
             self._wrap(
                 RoFormerTokenizer(
                     **{source: vocabulary}, do_lower_case=lowercase, use_jieba=use_jieba

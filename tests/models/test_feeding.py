@@ -179,6 +179,12 @@ def numpy_of(x):
     return keras.tree.map_structure(keras.ops.convert_to_numpy, x)
 
 
+def test_a_vocabulary_in_a_file(tokenizer, tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
+    for path in (tmp_path / "vocab.txt", str(tmp_path / "vocab.txt")):
+        assert models.RoFormerHubTokenizer(path)(TEXTS) == tokenizer(TEXTS)
+
+
 def test_a_tuple_of_texts_is_a_pair(tokenizer):
     preprocessor = models.RoFormerTextClassifierPreprocessor(tokenizer, sequence_length=20)
     pair = numpy_of(preprocessor((TEXTS[:1], TEXTS[1:2])))
