@@ -267,11 +267,20 @@ def _tensor_maker(tensor_type):
     return tensor
 
 
+def _left_out():
+    """Stands for the encodings of a pickled BatchEncoding."""
+    raise ValueError(
+        "This BatchEncoding was pickled (sent to another process) before its alignments were asked "
+        "for, so it has none. Read `batch.encodings` before that, to take them along."
+    )
+
+
 class BatchEncoding(UserDict):
     """A tokenizer's result: a dict of lists or tensors, attributes alike, plus alignments.
 
     The alignments (``tokens()``, ``word_ids()``, ``char_to_token`` and so on) come from
-    ``encodings``, a list of `Encoding`, which is computed when it is first asked for.
+    ``encodings``, a list of `Encoding`, which is computed when it is first asked for. A pickle has
+    them if they were asked for before: otherwise it would tokenize once more.
     """
 
     def __init__(
@@ -302,10 +311,16 @@ class BatchEncoding(UserDict):
             ) from None
 
     def __getstate__(self):
-        return {**self.__dict__, "_encodings": self.encodings}
+        left_out = callable(self._encodings)
+        return {**self.__dict__, "_encodings": _left_out if left_out else self._encodings}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
+
+    def __deepcopy__(self, memo):
+        other = copy.copy(self)
+        other.data = copy.deepcopy(self.data, memo)
+        return other
 
     @property
     def encodings(self):
