@@ -10,11 +10,13 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sized
 from contextlib import ExitStack
+from math import isfinite
+from numbers import Real
 
 from tokenizers import AddedToken
 
 from ..saving import atomic, make_directory
-from .calls import Calls, check_side, shorten
+from .calls import Calls, check_side, is_whole, shorten
 from .files import find_files, read_settings
 from .packing import BatchEncoding, TruncationStrategy, pad_row, to_lists
 from .segment import Segmenter
@@ -85,7 +87,7 @@ class TokenizerBase(SpecialTokens, Calls):
         user_dict = kwargs.pop("user_dict", None)
         if user_dict is not None and not self.use_jieba:
             raise ValueError("user_dict is for jieba, and use_jieba is False: leave one out.")
-        self.segmenter = Segmenter(user_dict) if self.use_jieba else None
+        self.segmenter = Segmenter(user_dict, self._prepared) if self.use_jieba else None
         if self.segmenter and self.segmenter.words:
             self.init_kwargs["user_dict"] = self.segmenter.words
         self._vocab = vocab
@@ -129,7 +131,7 @@ class TokenizerBase(SpecialTokens, Calls):
 
     @model_max_length.setter
     def model_max_length(self, value):
-        if not isinstance(value, (int, float)) or value != int(value):
+        if not isinstance(value, Real) or not isfinite(value) or value != int(value):
             raise ValueError(f"model_max_length={value!r} must be a whole number.")
         self._model_max_length = int(value)
 
@@ -352,7 +354,7 @@ class TokenizerBase(SpecialTokens, Calls):
         if isinstance(text_iterator, str) or not isinstance(text_iterator, Iterable):
             kind = type(text_iterator).__name__
             raise TypeError(f"text_iterator must be an iterable of texts, not {kind}.")
-        if not isinstance(vocab_size, int):
+        if not is_whole(vocab_size):
             raise TypeError(f"vocab_size={vocab_size!r} must be a whole number.")
         rename = special_tokens_map or {}
         special = {n: rename.get(str(v), v) for n, v in self._special.items() if v is not None}
@@ -412,13 +414,11 @@ class TokenizerBase(SpecialTokens, Calls):
             is_kept = token in kept
             if not text or (token.startswith("##") and not is_kept):
                 text += token.removeprefix("##") if text else token
+            elif self.is_fast and token.startswith(_ATTACHED):
+                text += token
             elif is_kept or after_kept:
                 text += (" " if spaces_between_special_tokens else "") + token
-            elif (
-                _is_unspaced(text[-1])
-                or _is_unspaced(token[0])
-                or (self.is_fast and token.startswith(_ATTACHED))
-            ):
+            elif _is_unspaced(text[-1]) or _is_unspaced(token[0]):
                 text += token
             else:
                 text += " " + token

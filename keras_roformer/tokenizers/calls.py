@@ -1,6 +1,7 @@
 """The calls: from text to model inputs."""
 
 import logging
+import operator
 from typing import NamedTuple
 
 from .core import Pieces
@@ -176,7 +177,17 @@ class Calls:
                 f"batch length of `text`: {len(text)} does not match batch length of `text_pair`: "
                 f"{len(text_pair)}."
             )
-        return self._encode(list(zip(text, text_pair, strict=True)), True, arguments)
+        return self._encode(self._pairs(text, text_pair), True, arguments)
+
+    def _pairs(self, first, second):
+        """Rows of pairs; to the slow tokenizer, a None for the second text is none."""
+        for at, source in enumerate(second):
+            if source is None and self.is_fast:
+                raise TypeError(
+                    f"text_pair[{at}] is None, and so no text: give every text a pair, or call the "
+                    "tokenizer with text alone for those that have none."
+                )
+        return list(zip(first, second, strict=True))
 
     def encode_plus(self, text, text_pair=None, add_special_tokens=True, **kwargs):
         """``__call__`` for one text or pair; also takes a list of tokens or of ids as a text."""
@@ -204,7 +215,7 @@ class Calls:
                 )
             elif split and not (item and isinstance(item[0], (list, tuple))):
                 rows.append((item, None))
-            elif item and isinstance(item[0], int):
+            elif item and is_whole(item[0]):
                 rows.append((item, None))
             elif len(item) == 2:
                 rows.append(tuple(item))
@@ -221,6 +232,8 @@ class Calls:
         ``kwargs`` are those of ``__call__`` that leave single rows alone (truncation, max_length,
         add_special_tokens, split_special_tokens).
         """
+        if isinstance(texts, str):
+            raise TypeError(f"texts must be an iterable of texts, not one: {shorten(texts)}.")
         batch = []
         for text in texts:
             batch.append(text)
@@ -257,7 +270,7 @@ class Calls:
             padding, truncation, max_length, pad_to_multiple_of, verbose
         )
         side = check_side("padding_side", padding_side or self.padding_side)
-        if not isinstance(stride, int) or stride < 0:
+        if not is_whole(stride) or stride < 0:
             raise ValueError(f"stride={stride!r} must be a whole number >= 0.")
         names = self.model_input_names
         if return_token_type_ids is None:
@@ -275,7 +288,7 @@ class Calls:
 
     def _strategies(self, padding, truncation, max_length, multiple, verbose):
         """The padding and truncation strategies and length that the arguments mean."""
-        if multiple is not None and (not isinstance(multiple, int) or multiple < 0):
+        if multiple is not None and (not is_whole(multiple) or multiple < 0):
             raise ValueError(f"pad_to_multiple_of={multiple!r} must be a whole number, or None.")
         if padding is False and not truncation and max_length is None:
             return PaddingStrategy.DO_NOT_PAD, TruncationStrategy.DO_NOT_TRUNCATE, None
@@ -312,8 +325,9 @@ class Calls:
                 truncation, truncates = TruncationStrategy.DO_NOT_TRUNCATE, False
             else:
                 max_length = self.model_max_length
-        if max_length is not None and (not isinstance(max_length, int) or max_length < 0):
+        if max_length is not None and (not is_whole(max_length) or max_length < 0):
             raise ValueError(f"max_length={max_length!r} must be a whole number >= 0.")
+        max_length = None if max_length is None else operator.index(max_length)
         if pads and self.pad_token is None:
             raise ValueError(
                 "Asking to pad but the tokenizer does not have a padding token: set "
@@ -336,8 +350,8 @@ class Calls:
                     return [i for word in source for i in core.ids(word, options.split_special)]
                 if source:
                     return [core.id_of(token) for token in source]
-            elif all(isinstance(item, int) for item in source) and not options.split:
-                return list(source)
+            elif all(map(is_whole, source)) and not options.split:
+                return list(map(operator.index, source))
         raise ValueError(
             f"Input {shorten(source)} is not valid: a sequence is a str, a list of str or of ids."
         )
@@ -596,6 +610,15 @@ def _is_text_input(value):
 def check_text(text):
     if not isinstance(text, str):
         raise ValueError(f"A text must be a str, not {type(text).__name__}: {shorten(text)}.")
+
+
+def is_whole(value):
+    """Whether ``value`` is a whole number: an int, or one of NumPy's or a tensor's."""
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
 
 
 def check_side(name, side):

@@ -136,8 +136,17 @@ class RoFormerTokenizer(TokenizerBase):
         """Token -> id, without added tokens."""
         return self._vocab
 
+    @property
+    def ids_to_tokens(self):
+        """Id -> token, without added tokens."""
+        return dict(self._tokens)
+
     def _lowers(self):
         return self.do_lower_case and self.init_kwargs["do_basic_tokenize"]
+
+    def _prepared(self, word):
+        # By character, as the text's: the lower case of a whole word may end in another sigma.
+        return "".join(map(str.lower, word)) if self._lowers() else word
 
     def _make_core(self):
         settings = self.init_kwargs
@@ -244,6 +253,9 @@ class RoFormerTokenizerFast(TokenizerBase):
 
     def _lowers(self):
         return self.do_lower_case
+
+    def _prepared(self, word):
+        return normalizers.BertNormalizer(**self._normalizer()).normalize_str(word)
 
     def _normalizer(self):
         settings = self.init_kwargs

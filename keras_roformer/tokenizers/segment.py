@@ -55,10 +55,16 @@ def load_user_words(user_dict):
 
 
 class Segmenter:
-    """jieba with its standard dictionary plus the user's words; pickles as the words alone."""
+    """jieba with its standard dictionary plus the user's words; pickles as the words alone.
 
-    def __init__(self, user_dict=None):
+    ``prepare`` brings a word to the form in which a tokenizer's text comes to jieba (lower case);
+    jieba learns both.
+    """
+
+    def __init__(self, user_dict=None, prepare=str):
         self.words = load_user_words(user_dict)
+        forms = [(prepare(word), *rest) for word, *rest in self.words]
+        self._learnt = list(dict.fromkeys([*self.words, *(form for form in forms if form[0])]))
         self._start()
 
     def _start(self):
@@ -72,7 +78,7 @@ class Segmenter:
         jieba = rjieba.Jieba()
         if not hasattr(jieba, "add_word"):
             raise ImportError("user_dict needs rjieba 0.2 or later (pip install -U rjieba).")
-        for word, frequency, tag in self.words:
+        for word, frequency, tag in self._learnt:
             # Without a frequency jieba takes one just high enough for the word to be kept whole.
             jieba.add_word(word, frequency, tag or None)
         self.cut = jieba.cut
@@ -82,8 +88,8 @@ class Segmenter:
         return self.cut(text, False)
 
     def __getstate__(self):
-        return self.words
+        return self.words, self._learnt
 
     def __setstate__(self, words):
-        self.words = words
+        self.words, self._learnt = words
         self._start()

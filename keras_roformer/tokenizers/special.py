@@ -236,6 +236,10 @@ class SpecialTokens:
             if index not in skip
         ]
 
+    def _convert_id_to_token(self, index):
+        """`convert_ids_to_tokens` of one id; transformers' data collators ask for it."""
+        return self._token_of(operator.index(index))
+
     def _token_of(self, index):
         if index < 0:
             raise ValueError(

@@ -131,6 +131,29 @@ def test_building_blocks(cls):
     assert tokenizer(text_target="好")["input_ids"] == tokenizer("好", text_target="好")["labels"]
 
 
+@BOTH
+def test_numbers_of_numpy(cls):
+    tokenizer = cls(VOCAB, model_max_length=np.int64(9))
+    assert tokenizer.model_max_length == 9 and type(tokenizer.model_max_length) is int
+    one, two, four, eight = map(np.int32, (1, 2, 4, 8))
+    options = dict(truncation=True, padding="max_length", return_overflowing_tokens=True)
+    options["text"] = "今天天气非常好"
+    got = tokenizer(max_length=eight, stride=two, pad_to_multiple_of=four, **options)
+    assert got == tokenizer(max_length=8, stride=2, pad_to_multiple_of=4, **options)
+    padded = tokenizer.pad({"input_ids": [2, 3]}, padding="max_length", max_length=four)
+    assert padded["input_ids"] == [2, 3, 0, 0]
+    ids = list(np.array([7, 8]))
+    assert tokenizer.prepare_for_model(ids)["input_ids"] == tokenizer.encode(ids) == [2, 7, 8, 3]
+    assert tokenizer.convert_ids_to_tokens(one) == tokenizer._convert_id_to_token(one) == "[UNK]"
+
+
+def test_ids_to_tokens():
+    tokenizer = RoFormerTokenizer(VOCAB)
+    tokenizer.add_tokens(["旋转位置编码"])
+    assert tokenizer.ids_to_tokens == {index: token for token, index in tokenizer.vocab.items()}
+    assert tokenizer._convert_id_to_token(len(tokenizer) - 1) == "旋转位置编码"
+
+
 def test_truncate_sequences():
     tokenizer = RoFormerTokenizer(VOCAB)
     ids = list(range(10))
@@ -156,6 +179,19 @@ def test_pad(cls):
             tokenizer.pad([rows[0], other])
     with pytest.raises(ValueError, match="number of rows"):
         tokenizer.pad({"input_ids": [[1], [2]], "token_type_ids": [[0]]})
+
+
+@pytest.mark.parametrize(
+    ("cls", "expected"),
+    [
+        (RoFormerTokenizer, "[CLS] , [UNK] [UNK] ! 3 . 14 [MASK] [SEP]"),
+        (RoFormerTokenizerFast, "[CLS], [UNK] [UNK]! 3. 14 [MASK] [SEP]"),
+    ],
+)
+def test_punctuation_beside_special_tokens(cls, expected):
+    """The texts that transformers 4.57.6 gives."""
+    tokenizer = cls(VOCAB)
+    assert tokenizer.decode(tokenizer.encode(",囧囧!3.14[MASK]")) == expected
 
 
 LABELS = [

@@ -15,6 +15,7 @@ CONSTRUCTORS = [
     (dict(do_lowercase=True), TypeError, "'do_lowercase'; did you mean 'do_lower_case'"),
     (dict(use_jeiba=False), TypeError, "'use_jeiba'; did you mean 'use_jieba'"),
     (dict(model_max_length="512"), ValueError, "model_max_length='512' must be a whole number"),
+    (dict(model_max_length=float("inf")), ValueError, "model_max_length=inf must be a whole"),
     (dict(user_dict="旋转"), ValueError, "'旋转' is no file; give words as a list"),
     (dict(user_dict=5), ValueError, "user_dict=5 must be"),
     (dict(user_dict={"旋转": -5}), ValueError, r"\('旋转', -5\).*whole number >= 0"),
@@ -49,6 +50,8 @@ CALLS = [
     (lambda t: t.convert_tokens_to_ids(5), TypeError, "convert_ids_to_tokens"),
     (lambda t: t.add_special_tokens("[PAD]"), TypeError, "dict"),
     (lambda t: t.save_pretrained("x", safe=True), TypeError, r"\['safe'\]"),
+    (lambda t: list(t.encode_iter("今天")), TypeError, "not one: '今天'"),
+    (lambda t: t("好", max_length=np.float64(8), truncation=True), ValueError, "max_length="),
     (lambda t: t.train_new_from_iterator("今天", 100), TypeError, "iterable of texts, not str"),
     (lambda t: t.train_new_from_iterator(["今天"], "9"), TypeError, "vocab_size='9'"),
     (lambda t: t.train_new_from_iterator(["今天"], 3), ValueError, "no room"),
@@ -85,6 +88,15 @@ def test_calls(cls, call, error, message):
     with pytest.raises(error, match=message):
         call(TOKENIZERS[cls])
     assert TOKENIZERS[cls].encode("今天") == cls(VOCAB).encode("今天")
+
+
+def test_a_text_without_its_pair():
+    """As in transformers: the fast class refuses it, to the slow one it is a text alone."""
+    with pytest.raises(TypeError, match=r"text_pair\[1\] is None"):
+        TOKENIZERS[RoFormerTokenizerFast](["好", "坏"], ["坏", None])
+    slow = TOKENIZERS[RoFormerTokenizer]
+    expected = [slow.encode("好", "坏"), slow.encode("坏")]
+    assert slow(["好", "坏"], ["坏", None])["input_ids"] == expected
 
 
 @BOTH

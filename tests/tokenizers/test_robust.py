@@ -376,6 +376,15 @@ def test_user_dictionary(cls, tmp_path):
             pickle.loads(pickle.dumps(tokenizer)),
         ):
             assert other.tokenize(text) == tokenizer.tokenize(text)
+    for word in ("A股", "NBA球员"):
+        tokenizer = cls(path, user_dict=[word])
+        assert word.lower() in tokenizer.core.word_strings(f"今天{word}上涨")
+        assert word in tokenizer.segmenter(f"今天{word}上涨")  # the words are as they were given
+        assert [entry[0] for entry in tokenizer.init_kwargs["user_dict"]] == [word]
+        again = pickle.loads(pickle.dumps(tokenizer))
+        assert word.lower() in again.core.word_strings(f"今天{word}上涨")
+        as_given = cls(path, user_dict=[word], do_lower_case=False)
+        assert word in as_given.core.word_strings(f"今天{word}上涨")
     assert "旋转位置编码" not in cls(path).tokenize(text)  # the process's jieba is as it was
     with pytest.raises(ValueError, match="user_dict entry"):
         cls(path, user_dict=[("a", 1, "n", "x")])
@@ -477,8 +486,18 @@ def test_importing_loads_no_framework():
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
-def test_batch_encoding_survives_pickling():
-    row = RoFormerTokenizerFast(VOCAB)([TEXT, "好"], padding=True)
-    other = pickle.loads(pickle.dumps(row))
+def test_batch_encoding_survives_pickling(monkeypatch):
+    tokenizer = RoFormerTokenizerFast(VOCAB)
+    row = tokenizer([TEXT, "好"], padding=True)
+    copied = copy.deepcopy(row)
+    with monkeypatch.context() as patch:
+        patch.setattr(RoFormerTokenizerFast, "_encodings", None)  # nothing is tokenized again
+        other = pickle.loads(pickle.dumps(row))
     assert isinstance(other, BatchEncoding) and other.data == row.data
-    assert other.word_ids(1) == row.word_ids(1) and other.is_fast
+    assert other.is_fast and other.n_sequences == 1
+    with pytest.raises(ValueError, match="Read `batch.encodings` before"):
+        other.word_ids(1)
+    assert pickle.loads(pickle.dumps(other)).data == row.data
+    assert row.encodings and copied.word_ids(1) == row.word_ids(1)
+    other = pickle.loads(pickle.dumps(row))
+    assert other.word_ids(1) == row.word_ids(1) and other.char_to_token(1, 0) == 1
