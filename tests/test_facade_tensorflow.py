@@ -39,6 +39,15 @@ def model():
     return make()
 
 
+def make_still(task="ForSequenceClassification", **kwargs):
+    """A model without dropout."""
+    return make(task, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **kwargs)
+
+
+def cross_entropy():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
 def close(a, b):
     np.testing.assert_allclose(a, b, **FLOAT32)
 
@@ -141,6 +150,217 @@ class TestFit:
             self.start().fit({"input_ids": self.ids}, verbose=0)
 
 
+class TestLabels:
+    """Where labels may be: `evaluate` gives the numbers of the documented loss and of NumPy."""
+
+    labels = np.array([0, 1, 2, 0])
+    starts, ends = np.array([0, 1, 2, 3]), np.array([1, 2, 3, 6])
+
+    def evaluate(self, model, batch, y, **kwargs):
+        model.compile("adam", run_eagerly=True, **kwargs)
+        return model.evaluate(batch, y, verbose=0, return_dict=True)
+
+    @pytest.mark.parametrize("loss", [None, "auto", cross_entropy()])
+    @pytest.mark.parametrize("name", [None, "labels", "logits", "y"])
+    def test_of_one_output(self, model, loss, name):
+        batch = {"input_ids": IDS, **({} if name else {"labels": self.labels})}
+        y = {None: None, "y": self.labels}.get(name, {name: self.labels})
+        found = self.evaluate(model, batch, y, loss=loss, metrics=["accuracy"])
+        output = model(IDS, labels=self.labels)
+        close(found["loss"], np.mean(output.loss))
+        close(found["accuracy"], np.mean(np.argmax(output.logits, -1) == self.labels))
+
+    @pytest.mark.parametrize("loss", [None, cross_entropy()])
+    @pytest.mark.parametrize("names", [None, ("start_positions", "end_positions"), "logits", "y"])
+    def test_of_two_outputs(self, loss, names):
+        model = make("ForQuestionAnswering")
+        positions = {"start_positions": self.starts, "end_positions": self.ends}
+        y = positions
+        if names == "logits":
+            y = {"start_logits": self.starts, "end_logits": self.ends}
+        elif names == "y":
+            y = (self.starts, self.ends)
+        batch = {"input_ids": IDS} if names else {"input_ids": IDS, **positions}
+        metrics = ["accuracy", keras.metrics.SparseCategoricalAccuracy()]
+        found = self.evaluate(model, batch, y if names else None, loss=loss, metrics=metrics)
+        output = model(IDS, **positions)
+        # Keras adds the losses of the outputs up; the documented loss is their mean.
+        close(found["loss"], np.mean(output.loss) * (2 if loss else 1))
+        hits = np.mean(np.argmax(output.end_logits, -1) == self.ends)
+        close(found["end_logits_accuracy"], hits)
+        close(found["end_logits_sparse_categorical_accuracy"], hits)
+
+    def test_in_a_graph(self):
+        model = make("ForQuestionAnswering")
+        model.compile("adam", cross_entropy(), metrics=["accuracy"])
+        batch = {"input_ids": IDS, "start_positions": self.starts, "end_positions": self.ends}
+        history = model.fit(batch, validation_data=(batch,), verbose=0).history
+        assert np.isfinite(history["val_loss"]) and "val_start_logits_accuracy" in history
+
+    def test_of_a_bare_model(self):
+        model = make("Model")
+        states = np.zeros((4, 7, 32))
+        found = self.evaluate(model, {"input_ids": IDS}, states, loss="mse")
+        close(found["loss"], np.mean(np.square(model(IDS).last_hidden_state)))
+        with pytest.raises(ValueError, match="TFRoFormerModel got no labels to fit: compile with"):
+            self.evaluate(model, {"input_ids": IDS}, states)
+
+    def test_mistakes_are_errors(self, model):
+        with pytest.raises(ValueError, match="names start_logits, which is not one of its outputs"):
+            self.evaluate(model, IDS, {"start_positions": self.starts}, loss=cross_entropy())
+        with pytest.raises(ValueError, match="got start_positions but not end_positions"):
+            self.evaluate(make("ForQuestionAnswering"), IDS, {"start_positions": self.starts})
+        with pytest.raises(IndexError, match="labels has the label 3"):
+            self.evaluate(model, IDS, self.labels + 1)
+        with pytest.raises(ValueError, match="put labels in the input dict"):
+            self.evaluate(model, {"input_ids": IDS}, None, metrics=["accuracy"])
+
+
+class TestWeights:
+    """`sample_weight` and `class_weight` of the model's own loss, as Keras has them: they change
+    the sum of the losses and not the number that it is divided by."""
+
+    weights = np.array([1.0, 0.0, 2.0, 0.5])
+
+    def loss(self, model, y, weights):
+        model.compile("sgd", run_eagerly=True)
+        return model.test_on_batch({"input_ids": IDS}, y, sample_weight=weights)
+
+    def test_of_examples(self, model):
+        y = np.array([0, 1, 2, 0])
+        each = model(IDS, labels=y).loss.numpy()
+        for weights in (self.weights, self.weights[:, None]):
+            close(self.loss(model, y, weights), np.sum(each * self.weights) / 4)
+        still = make_still()
+        still.compile(keras.optimizers.SGD(0.0))
+        history = still.fit({"input_ids": IDS}, y, class_weight={0: 2.0, 1: 0.5}, verbose=0).history
+        each = still(IDS, labels=y).loss.numpy()
+        close(history["loss"], [np.sum(each * [2.0, 0.5, 1.0, 2.0]) / 4])
+
+    def test_of_tokens(self):
+        model = make("ForTokenClassification")
+        y = np.where(MASK == 1, IDS % 3, -100)
+        logits = tf.nn.log_softmax(model(IDS).logits).numpy()
+        each = -np.take_along_axis(logits, np.maximum(y, 0)[..., None], -1)[..., 0] * (y >= 0)
+        each_token = RNG.random((4, 7))
+        for weights in (self.weights, self.weights[:, None], each_token):
+            factors = weights if weights.ndim == 2 else weights[:, None]
+            close(self.loss(model, y, weights), np.sum(each * factors) / np.sum(y >= 0))
+
+    def test_of_next_tokens(self):
+        model = make("ForCausalLM", is_decoder=True)
+        logits = tf.nn.log_softmax(model(IDS).logits).numpy()[:, :-1]
+        each = -np.take_along_axis(logits, IDS[:, 1:, None], -1)[..., 0]
+        close(self.loss(model, IDS, MASK), np.sum(each * MASK[:, 1:]) / each.size)
+
+    def test_of_positions(self):
+        model = make("ForQuestionAnswering")
+        y = dict(start_positions=np.array([0, 1, 2, 3]), end_positions=np.array([1, 2, 3, 6]))
+        each = model(IDS, **y).loss.numpy()
+        close(self.loss(model, y, self.weights), np.sum(each * self.weights) / 4)
+        with pytest.raises(ValueError, match="sample_weight of .* is a dict, but its own loss"):
+            self.loss(model, y, {name: self.weights for name in y})
+
+    def test_what_cannot_be_is_an_error(self, model):
+        y = np.array([0, 1, 2, 0])
+        with pytest.raises(ValueError, match=r"must have the shape \(4,\) or \(4, 1\) here, got"):
+            self.loss(model, y, np.ones((4, 7)))
+        with pytest.raises(ValueError, match="class_weight needs the labels as y"):
+            model.fit({"input_ids": IDS, "labels": y}, class_weight={0: 2.0}, verbose=0)
+        tokens = make("ForTokenClassification")
+        with pytest.raises(ValueError, match="class_weight needs one label for each example"):
+            tokens.train_on_batch(IDS, IDS % 3, class_weight={0: 2.0})
+
+    def test_added_losses_count(self):
+        model = make()
+        model.classifier.out_proj.kernel.regularizer = keras.regularizers.L2(0.1)
+        y = np.array([0, 1, 2, 0])
+        penalty = 0.1 * np.sum(np.square(model.classifier.out_proj.kernel.numpy()))
+        assert penalty > 0.1
+        close(self.loss(model, y, None), np.mean(model(IDS, labels=y).loss) + penalty)
+
+
+class TestParts:
+    @pytest.mark.parametrize(
+        "task, names",
+        [
+            ("Model", ()),
+            ("ForMaskedLM", ("mlm", "cls")),
+            ("ForCausalLM", ("mlm", "cls")),
+            ("ForSequenceClassification", ("classifier",)),
+            ("ForTokenClassification", ("classifier",)),
+            ("ForMultipleChoice", ("sequence_summary", "classifier")),
+            ("ForQuestionAnswering", ("qa_outputs",)),
+        ],
+    )
+    def test_freezing_the_encoder_leaves_the_head(self, task, names):
+        for freeze in (lambda m: m.roformer, lambda m: m.layers[0]):
+            model = make(task, summary_use_proj=True)
+            freeze(model).trainable = False
+            left = {id(variable) for variable in model.trainable_variables}
+            head = {id(v) for name in names for v in getattr(model, name).trainable_variables}
+            assert left == head and bool(head) == bool(names)
+
+    def test_frozen_parts_keep_their_values(self):
+        model = make_still()
+        model.roformer.trainable = False
+        model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+        before = [v.numpy() for v in model.variables]
+        model.train_on_batch({"input_ids": IDS, "labels": np.array([0, 1, 2, 0])})
+        encoder = {id(v) for v in model.roformer.variables}
+        for variable, value in zip(model.variables, before, strict=True):
+            moved = np.abs(variable.numpy() - value).max() > 0
+            assert moved == (id(variable) not in encoder), variable.path
+
+    def test_documented_loss_by_itself(self):
+        y = np.array([0, 1, 2, 0])
+        positions = dict(start_positions=y, end_positions=y + 1)
+        for task, labels in (
+            ("ForMaskedLM", IDS),
+            ("ForSequenceClassification", y),
+            ("ForTokenClassification", IDS % 3),
+        ):
+            model = make(task)
+            close(model.hf_compute_loss(labels, model(IDS).logits), model(IDS, labels=labels).loss)
+        causal = make("ForCausalLM", is_decoder=True)
+        found = causal.hf_compute_loss(IDS[:, 1:], causal(IDS).logits[:, :-1])
+        close(found, causal(IDS, labels=IDS).loss)
+        spans = make("ForQuestionAnswering")
+        output = spans(IDS, **positions)
+        logits = output.start_logits, output.end_logits
+        for labels in ((y, y + 1), {"end_position": y + 1, "start_position": y}, positions):
+            close(spans.hf_compute_loss(labels, logits), output.loss)
+
+    def test_embeddings(self):
+        model = make("ForMaskedLM")
+        assert model.get_output_embeddings() is model.get_input_embeddings()
+        untied = make("ForMaskedLM", tie_word_embeddings=False)
+        assert untied.get_output_embeddings().kernel.shape == (12, 50)
+        assert make().get_output_embeddings() is None
+        table = RNG.normal(size=(60, 12)).astype("float32")
+        model.set_input_embeddings(table)
+        assert model.config.vocab_size == 60 and model(IDS).logits.shape[-1] == 60
+        close(model.get_input_embeddings()(np.array([59])), table[59:])
+
+
+def test_changes_of_size_reach_compiled_functions():
+    model = make("ForMaskedLM")
+    model.predict(IDS, verbose=0)
+    model.resize_token_embeddings(60)
+    close(model.predict(IDS + 10, verbose=0).logits, model(IDS + 10).logits)
+    model.prune_heads({0: [1]})
+    close(model.predict(IDS, verbose=0).logits, model(IDS).logits)
+
+
+def test_lists_of_numbers(model):
+    wanted = model(IDS, attention_mask=MASK).logits
+    ids, mask = IDS.tolist(), MASK.tolist()
+    close(model(ids, attention_mask=mask).logits, wanted)
+    close(model({"input_ids": ids, "attention_mask": mask}).logits, wanted)
+    with pytest.raises(ValueError, match="input_ids of TFRo.* rows have different lengths; pad"):
+        model([[1, 2], [3]])
+
+
 @pytest.mark.parametrize("jit", [False, True])
 def test_in_a_tf_function_of_any_length(model, jit):
     shape = tf.TensorSpec((None, None), tf.int64)
@@ -173,6 +393,31 @@ def test_keras_file(model, tmp_path):
     close(again(IDS).logits, model(IDS).logits)
 
 
+@pytest.mark.parametrize("loss", [None, "sparse_categorical_crossentropy"])
+def test_keras_file_of_a_compiled_model(loss, tmp_path):
+    model = make("ForQuestionAnswering")
+    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"], run_eagerly=True)
+    positions = dict(start_positions=np.array([0, 1, 2, 3]), end_positions=np.array([1, 2, 3, 6]))
+    model.train_on_batch({"input_ids": IDS, **positions})
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.optimizer.iterations == 1
+    wanted, found = (
+        m.evaluate({"input_ids": IDS, **positions}, verbose=0, return_dict=True)
+        for m in (model, again)
+    )
+    assert found.keys() == wanted.keys()
+    close(list(found.values()), list(wanted.values()))
+
+
+def test_compiling_again_without_a_loss():
+    model = make()
+    model.compile("sgd", "mse", metrics=["accuracy"])
+    model.compile("sgd", run_eagerly=True)
+    y = np.array([0, 1, 2, 0])
+    close(model.evaluate(IDS, y, verbose=0), np.mean(model(IDS, labels=y).loss))
+
+
 def test_weights_file(model, tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
     other = make(hidden_act="relu")
@@ -185,6 +430,31 @@ def test_saved_model(model, tmp_path):
     model.export(tmp_path / "saved", input_signature=[tf.TensorSpec((None, None), tf.int64)])
     saved = tf.saved_model.load(tmp_path / "saved")
     close(saved.serve(tf.constant(IDS))["logits"], model(IDS).logits)
+
+
+@pytest.mark.parametrize("how", ["saved_model", "export", "save_pretrained"])
+def test_default_signature(how, tmp_path):
+    model = make(output_hidden_states=True) if how == "saved_model" else make()
+    path = tmp_path / "saved"
+    if how == "saved_model":
+        tf.saved_model.save(model, str(path))
+    elif how == "export":
+        model.export(path, verbose=False)
+    else:
+        model.save_pretrained(tmp_path, saved_model=True, version=3)
+        path = tmp_path / "saved_model" / "3"
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    inputs = dict(input_ids=IDS, attention_mask=MASK, token_type_ids=TYPES)
+    for length in (7, 4):
+        batch = {k: tf.constant(v[:, :length], tf.int32) for k, v in inputs.items()}
+        found, wanted = serve(**batch), model(batch)
+        close(found["logits"], wanted.logits)
+        if how == "saved_model":
+            close(found["hidden_states"], tf.stack(wanted.hidden_states))
+
+
+def test_default_signature_of_choices():
+    assert make("ForMultipleChoice").input_signature["input_ids"].shape.rank == 3
 
 
 def test_save_pretrained_writes_h5(model, tmp_path):
@@ -208,3 +478,10 @@ def test_layer_equals_the_models_first_layer(model):
     )
     close(y, states.hidden_states[1])
     close(scores, states.attentions[0])
+    # All of it by position, as documented.
+    for found, wanted in zip(
+        layer(states.hidden_states[0], None, tf.constant(table), None, True),
+        (y, scores),
+        strict=True,
+    ):
+        close(found, wanted)

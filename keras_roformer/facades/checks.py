@@ -9,6 +9,7 @@ where cross-attention gets no states, which transformers leaves out without a wo
 """
 
 import math
+import numbers
 
 import keras
 import numpy as np
@@ -211,6 +212,28 @@ class CallChecker:
         for name, value in labels.items():
             self._check_label(name, value, tuple(logits_shape))
 
+    def check_weights(self, weights, logits_shape):
+        """Check the weights of the terms of the task's loss.
+
+        Args:
+            weights: (B,) or (B, 1) or, for a loss per token, (B, L).
+            logits_shape: (B, …, classes) of the task's first logits.
+
+        Raises:
+            ValueError: another shape, or weights for each output.
+        """
+        batch = logits_shape[0]
+        allowed = [(batch,), (batch, 1)]
+        if TASKS[self.task].loss_per_token:
+            allowed.append((batch, logits_shape[1]))
+        if not hasattr(weights, "shape"):
+            raise ValueError(
+                f"sample_weight of {self.name} is a {type(weights).__name__}, but its own loss "
+                f"takes one tensor of the shape {' or '.join(map(str, allowed))}; give that, or "
+                "compile with a loss"
+            )
+        self._check_shape("sample_weight", weights, *allowed)
+
     def _check_label(self, name, value, logits):
         if self.task == "question_answering":
             self._check_integers(name, value)
@@ -250,6 +273,37 @@ class CallChecker:
                     f"{name} has the label {found}, but {self.name} knows the labels 0 to "
                     f"{count - 1}, and {IGNORED_LABEL} for ignored; mend the data {remedy}".strip()
                 )
+
+
+def as_arrays(arguments, name):
+    """The arguments of a call, with arrays in the place of lists of numbers.
+
+    Args:
+        arguments: dict of a call's arguments by name.
+        name: the class, for errors.
+
+    Raises:
+        ValueError: a list whose rows have different lengths.
+    """
+    return {
+        key: _from_list(key, value, name) if isinstance(value, (list, tuple)) else value
+        for key, value in arguments.items()
+    }
+
+
+def _from_list(key, value, name):
+    first = value
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    if not isinstance(first, numbers.Number):  # tensors, a cache
+        return value
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{key} of {name} is a list whose rows have different lengths; pad them to one, e.g. "
+            "tokenizer(texts, padding=True)"
+        ) from None
 
 
 def _array(value):
