@@ -1,5 +1,9 @@
 """The Flax classes as JAX users use them: transforms, training, dtypes, parameter trees."""
 
+import copy
+import inspect
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ import jax.numpy as jnp
 import optax
 
 import keras_roformer as kr
+from keras_roformer.weights import checkpoint
 
 CONFIG = dict(
     vocab_size=50,
@@ -149,6 +154,74 @@ def test_as_a_linen_module(model, ids):
     key = jax.random.PRNGKey(1)
     dropped = module.apply(variables, ids, deterministic=False, rngs={"dropout": key}).logits
     assert np.abs(dropped - model(ids).logits).max() > 1e-4
+
+
+def test_the_linen_modules_positions(model, ids):
+    mask = np.where(np.arange(7) < 5, 1, 0) * np.ones_like(ids)
+    types, head_mask = ids % 2, jnp.array([[0, 1, 1, 1], [1, 1, 0, 1]])
+    positions = (ids, mask, types, head_mask, True, True, True, False)
+    logits, hidden_states, attentions = model.module.apply({"params": model.params}, *positions)
+    wanted = model(ids, mask, types, head_mask, output_attentions=True, output_hidden_states=True)
+    np.testing.assert_array_equal(logits, wanted.logits)
+    assert len(hidden_states) == 3 and len(attentions) == 2
+    module = type(model).module_class(model.config, dtype=jnp.bfloat16)
+    assert module.apply({"params": model.params}, ids).logits.dtype == jnp.bfloat16
+
+
+def test_copies_are_models_of_their_own(ids):
+    model = kr.FlaxRoFormerForMaskedLM(kr.RoFormerConfig(**CONFIG))
+    wanted = model(ids).logits
+    copies = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    _ = model.module
+    copies += (pickle.loads(pickle.dumps(model)),)
+    model.resize_token_embeddings(60)
+    model.prune_heads({0: [1]})
+    assert model(ids + 10).logits.shape[-1] == 60
+    for other in copies:
+        np.testing.assert_allclose(other(ids).logits, wanted, **FLOAT32)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_allclose(again(ids).logits, model(ids).logits, **FLOAT32)
+
+
+def test_dtypes_of_checkpoints(model, ids, tmp_path):
+    """The dtype comes by position too, and parameters are saved in theirs."""
+    model.save_pretrained(tmp_path / "single")
+    loaded = type(model).from_pretrained(tmp_path / "single", jnp.bfloat16)
+    assert loaded.dtype == jnp.bfloat16 and loaded(ids).logits.dtype == jnp.bfloat16
+    signature = inspect.signature(type(model).from_pretrained)
+    assert list(signature.parameters)[:2] == ["pretrained_model_name_or_path", "dtype"]
+    half = model.to_bf16(model.params)
+    for safe in (False, True):
+        model.save_pretrained(tmp_path / "half", params=half, safe_serialization=safe)
+        for tensor in checkpoint.read(tmp_path / "half").values():
+            assert tensor.dtype == "bfloat16"
+    again = type(model).from_pretrained(tmp_path / "half")
+    for a, b in zip(jax.tree.leaves(again.params), jax.tree.leaves(half), strict=True):
+        np.testing.assert_array_equal(a, b.astype("float32"))
+
+
+def test_training_without_dropout_needs_no_key(ids):
+    rates = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    still = kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**CONFIG, **rates))
+    np.testing.assert_allclose(still(ids, train=True).logits, still(ids).logits, **FLOAT32)
+
+
+def test_lists_of_numbers(model, ids):
+    mask = np.where(np.arange(7) < 5, 1, 0) * np.ones_like(ids)
+    found = model(ids.tolist(), attention_mask=mask.tolist()).logits
+    np.testing.assert_array_equal(found, model(ids, attention_mask=mask).logits)
+    with pytest.raises(ValueError, match="input_ids of Flax.* rows have different lengths; pad"):
+        model([[1, 2], [3]])
+
+
+def test_shapes_of_the_parameters(model):
+    shapes = model.params_shape_tree
+    assert jax.tree.structure(shapes) == jax.tree.structure(model.params)
+    for shape, leaf in zip(jax.tree.leaves(shapes), jax.tree.leaves(model.params), strict=True):
+        assert (shape.shape, shape.dtype) == (leaf.shape, leaf.dtype)
+    assert ("classifier", "out_proj", "bias") in model.required_params
+    assert len(model.required_params) == len(jax.tree.leaves(shapes))
+    assert model.framework == "flax" and not model.can_generate()
 
 
 def test_output_is_a_pytree(model, ids):

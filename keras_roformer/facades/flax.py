@@ -10,10 +10,12 @@ import numpy as np
 from keras_roformer import outputs
 from keras_roformer.config import dtype_name
 from keras_roformer.facades.base import FLAGS, PreTrained
+from keras_roformer.facades.checks import as_arrays
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.weights import names
 
 STATIC = ("use_cache", "output_attentions", "output_hidden_states", "training")
+ON_DEMAND = ("_compiled", "_kept_runner", "module")
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 outputs.register_jax()
@@ -31,6 +33,7 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
     """
 
     family = "Flax"
+    framework = "flax"
     save_format = "flax"
     saves_positions = False
     output_class_names = {"causal_lm": "FlaxCausalLMOutputWithCrossAttentions"}
@@ -59,7 +62,6 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         self._params = None
         if _do_init:
             self.params = self.init_weights(self.key, input_shape)
-        self._compiled = jax.jit(self._apply, static_argnames=STATIC)
 
     # Parameters
 
@@ -111,6 +113,16 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         self._assign(params)  # says what does not fit
         self._params = params
 
+    @property
+    def params_shape_tree(self):
+        """The tree of parameters with a `jax.ShapeDtypeStruct` for each."""
+        return jax.eval_shape(self.init_weights, self.key)
+
+    @property
+    def required_params(self):
+        """The paths of all parameters in their tree, a set of tuples."""
+        return {path for path, _ in self._paths()}
+
     def _ordered(self, params):
         """The values of `params` in the order of the network's weights."""
         flat = _flatten(params.get("params", params) if isinstance(params, dict) else params)
@@ -127,18 +139,20 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
 
     def _assign(self, params):
         """Put a parameter tree into the network's variables."""
-        for (_, variable), value in zip(self._paths(), self._ordered(params), strict=True):
+        values = self._ordered(params)
+        for (_, variable), value in zip(self._paths(), values, strict=True):
             variable.assign(value)
+        self._dtypes = [jnp.result_type(value) for value in values]  # the variables are float32
 
     # Calls
 
     def __call__(self, *args, **kwargs):
         """See the documented class for the arguments; gives its output class or a tuple."""
-        arguments = self._named_arguments(args, kwargs)
+        arguments = as_arrays(self._named_arguments(args, kwargs), type(self).__name__)
         params = arguments.pop("params", None)
         rng = arguments.pop("dropout_rng", None)
         train = bool(arguments.pop("train", False))
-        if train and rng is None:
+        if train and rng is None and self._drops():
             raise ValueError(
                 "train=True needs dropout_rng, a key such as jax.random.PRNGKey(0), for dropout"
             )
@@ -151,6 +165,18 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         if isinstance(values, jax.core.Tracer) or not np.size(values):
             return None
         return [np.min(values).item(), np.max(values).item()]
+
+    def _drops(self):
+        layers = self.network._flatten_layers()
+        return any(layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout))
+
+    @functools.cached_property
+    def _compiled(self):
+        return jax.jit(self._apply, static_argnames=STATIC)
+
+    def __getstate__(self):
+        """For `pickle` and `deepcopy`: all but what is made on demand for this very network."""
+        return {name: value for name, value in self.__dict__.items() if name not in ON_DEMAND}
 
     def _apply(self, values, rng, training, **inputs):
         """The network as a pure function of its weights and of a dropout key."""
@@ -168,14 +194,17 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         weights = {id(variable) for _, variable in self._paths()}
         return [v for v in self.network.variables if id(v) not in weights]
 
+    def can_generate(self):
+        return False
+
     # As a flax.linen module
 
     @functools.cached_property
     def module(self):
         """The model as a `flax.linen.Module` with `init` and `apply`; needs flax.
 
-        Its call takes the documented inputs and flags, and `deterministic` (False turns dropout on,
-        with `rngs={"dropout": key}`).
+        Its call takes the documented inputs and, after `head_mask`, `deterministic` (False turns
+        dropout on, with `rngs={"dropout": key}`) and the flags.
         """
         try:
             from flax import linen
@@ -188,20 +217,45 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
 
         class Module(linen.Module):
             @linen.compact
-            def __call__(self, *args, deterministic=True, **kwargs):
+            def __call__(
+                self,
+                input_ids=None,
+                attention_mask=None,
+                token_type_ids=None,
+                head_mask=None,
+                deterministic=True,
+                output_attentions=None,
+                output_hidden_states=None,
+                return_dict=None,
+                **kwargs,
+            ):
                 # Each branch of the tree is one linen parameter, which may be a tree itself.
                 branches = {path[0] for path, _ in model._paths()}
                 params = {
                     name: self.param(name, lambda rng, name=name: model.init_weights(rng)[name])
                     for name in sorted(branches)
                 }
-                rng = None if deterministic else self.make_rng("dropout")
                 return model(
-                    *args, params=params, dropout_rng=rng, train=not deterministic, **kwargs
+                    input_ids,
+                    attention_mask,
+                    token_type_ids,
+                    head_mask,
+                    params,
+                    None if deterministic else self.make_rng("dropout"),
+                    not deterministic,
+                    output_attentions,
+                    output_hidden_states,
+                    return_dict,
+                    **kwargs,
                 )
 
         Module.__name__ = Module.__qualname__ = f"{type(self).__name__}Module"
         return Module()
+
+    @classmethod
+    def module_class(cls, config, dtype=jnp.float32):
+        """The `flax.linen.Module` of a config alone, see `module`."""
+        return cls(config, dtype=dtype, _do_init=False).module
 
     # Loading and saving
 
@@ -211,8 +265,12 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         return {**own, "_do_init": False}  # `_after_loading` draws what the checkpoint lacks
 
     @classmethod
-    def from_pretrained(cls, *args, _do_init=True, **kwargs):
-        result = super().from_pretrained(*args, **kwargs)
+    def from_pretrained(
+        cls, pretrained_model_name_or_path, dtype=jnp.float32, *args, _do_init=True, **kwargs
+    ):
+        result = super().from_pretrained(
+            pretrained_model_name_or_path, *args, dtype=dtype, **kwargs
+        )
         if _do_init:
             return result
         model, *info = result if isinstance(result, tuple) else (result,)
@@ -230,13 +288,21 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         self.params = self.init_weights(self.key, params=tree)
 
     def save_pretrained(self, save_directory, params=None, **kwargs):
-        """See `PreTrained.save_pretrained`; `params` are saved in place of the model's own."""
+        """See `PreTrained.save_pretrained`; `params` are saved in place of the model's own, and
+        parameters in the dtype that they have."""
         self._assign(self.params if params is None else params)
         super().save_pretrained(save_directory, **kwargs)
+
+    def _canonical(self):
+        tensors = super()._canonical()
+        for (name, _), dtype in zip(self._named_weights(), self._dtypes, strict=True):
+            tensors[name] = tensors[name].astype(dtype)
+        return tensors
 
     def _change_network(self, change, *args):
         self._assign(self.params)
         super()._change_network(change, *args)
+        self.__dict__.pop("_compiled", None)
         self._after_loading()
         self._compiled = jax.jit(self._apply, static_argnames=STATIC)
 
