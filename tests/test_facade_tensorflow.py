@@ -361,6 +361,44 @@ def test_lists_of_numbers(model):
         model([[1, 2], [3]])
 
 
+class TestPreparedDatasets:
+    lengths = (3, 7, 5, 2, 6)
+    rows = [IDS.ravel()[:length].tolist() for length in lengths]
+    columns = dict(input_ids=rows, label=[0, 1, 2, 1, 0], text=["x"] * 5)
+
+    def test_batches_are_padded_and_train(self):
+        import datasets
+
+        tokenizer = kr.RoFormerTokenizer.from_pretrained("roformer_tiny_zh")
+        model = make()
+        data = model.prepare_tf_dataset(
+            datasets.Dataset.from_dict(self.columns), 2, shuffle=False, tokenizer=tokenizer
+        )
+        batches = list(data)
+        assert [len(y) for _, y in batches] == [2, 2, 1]
+        rows = iter(zip(self.rows, self.columns["label"], strict=True))
+        for inputs, y in batches:
+            assert list(inputs) == ["input_ids", "attention_mask"]
+            for ids, mask, label in zip(*inputs.values(), y, strict=True):
+                row, wanted = next(rows)
+                assert ids[: len(row)].numpy().tolist() == row and label == wanted
+                assert mask.numpy().tolist() == [1] * len(row) + [0] * (len(mask) - len(row))
+        model.compile("sgd", metrics=["accuracy"], run_eagerly=True)
+        wanted = [np.mean(model(x, labels=y).loss) * len(y) for x, y in batches]
+        close(model.evaluate(data, verbose=0)[0], np.sum(wanted) / 5)
+
+    def test_of_one_length_and_shuffled(self):
+        import datasets
+
+        columns = dict(input_ids=IDS.tolist(), start_positions=[0, 1, 2, 3])
+        columns |= dict(end_positions=[1, 2, 3, 4])
+        model = make("ForQuestionAnswering")
+        data = model.prepare_tf_dataset(datasets.Dataset.from_dict(columns), batch_size=3)
+        ((ids, y),) = data
+        close(y["end_positions"], y["start_positions"] + 1)
+        close(ids, IDS[y["start_positions"].numpy()])
+
+
 @pytest.mark.parametrize("jit", [False, True])
 def test_in_a_tf_function_of_any_length(model, jit):
     shape = tf.TensorSpec((None, None), tf.int64)

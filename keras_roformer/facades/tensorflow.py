@@ -1,6 +1,7 @@
 """The documented TensorFlow classes: `keras.Model`s over the Keras layers."""
 
 import collections.abc
+import functools
 import inspect
 
 import keras
@@ -234,6 +235,51 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
         found = dict(zip(map(OUTPUT_OF.get, task.labels), logits, strict=True))
         return self._reduce(task.loss(self.config, found, *map(tf.convert_to_tensor, labels)), task)
 
+    def prepare_tf_dataset(
+        self,
+        dataset,
+        batch_size=8,
+        shuffle=True,
+        tokenizer=None,
+        collate_fn=None,
+        collate_fn_args=None,
+        drop_remainder=None,
+        prefetch=True,
+    ):
+        """Batches for `fit`, `evaluate` and `predict` from a `datasets.Dataset`.
+
+        Columns that the model does not take are left out; `label` and `label_ids` are its labels.
+
+        Args:
+            dataset: `datasets.Dataset` of tokens.
+            batch_size: examples of a batch.
+            shuffle: whether to give them in random order.
+            tokenizer: pads the examples of a batch; not needed where all have one length.
+            collate_fn: list of examples → batch of arrays by name, in place of the tokenizer.
+            collate_fn_args: dict of further arguments of `collate_fn`.
+            drop_remainder: whether to leave out a last, smaller batch; by default as `shuffle`.
+            prefetch: whether to make the next batch meanwhile.
+
+        Returns:
+            `tf.data.Dataset` of inputs, or of inputs and labels.
+        """
+        known = (*self.argument_names, "label", "label_ids")
+        dataset = dataset.select_columns([name for name in dataset.column_names if name in known])
+        collate_fn = collate_fn or functools.partial(_collate, tokenizer=tokenizer)
+        names = list(collate_fn([dataset[0]], **(collate_fn_args or {})))
+        labels = [name for name in names if name in TASKS[self.task].labels]
+        inputs = [name for name in names if name in known and name not in labels]
+        return dataset.to_tf_dataset(  # which takes one name for a tensor, several for a dict
+            columns=inputs[0] if len(inputs) == 1 else inputs,
+            label_cols=labels[0] if len(labels) == 1 else labels,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            drop_remainder=shuffle if drop_remainder is None else drop_remainder,
+            collate_fn=collate_fn,
+            collate_fn_args=collate_fn_args,
+            prefetch=prefetch,
+        )
+
     # Parts
 
     @property
@@ -325,6 +371,17 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
     def dummy_inputs(self):
         """A small batch of token ids."""
         return {"input_ids": tf.constant([[7, 6, 0, 0, 1], [1, 2, 3, 0, 0]], dtype=tf.int32)}
+
+
+def _collate(examples, tokenizer=None):
+    """A batch of arrays from a list of examples, padded if there is a tokenizer."""
+    batch = {name: [example[name] for example in examples] for name in examples[0]}
+    if tokenizer is not None:
+        batch = dict(tokenizer.pad(batch, return_tensors="np"))
+    for name in ("label", "label_ids"):
+        if name in batch:
+            batch["labels"] = batch.pop(name)
+    return {name: np.asarray(values) for name, values in batch.items()}
 
 
 def _another(metric):
