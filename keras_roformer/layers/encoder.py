@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_roformer.layers import kernels
 from keras_roformer.layers.attention import RoFormerAttention
 from keras_roformer.layers.base import Block, causal_bias, lowest, padding_bias, positions
 from keras_roformer.layers.policies import parts_of
@@ -326,7 +327,9 @@ class RoFormerEncoder(Block):
 
     def _run_block(self, block, x, training, **kwargs):
         if training and self.gradient_checkpointing:
-            return keras.remat(lambda y: self.run(block, y, training=True, **kwargs))(x)
+            return kernels.recomputed(
+                block, lambda y: self.run(block, y, training=True, **kwargs), x
+            )
         return self.run(block, x, training=training, **kwargs)
 
     def _lengths(self, x, cache, cache_index):

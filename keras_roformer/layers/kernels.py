@@ -6,7 +6,9 @@ import warnings
 
 import keras
 import numpy as np
-from keras import ops
+from keras import StatelessScope, ops
+from keras.src.backend import AutocastScope
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 if keras.config.backend() == "torch":
     import torch
@@ -79,6 +81,47 @@ def fill(variable, array):
         variable.set_data(tensor)
     else:
         variable.value.data = tensor
+
+
+def recomputed(layer, function, x):
+    """The value of a function of `x` that calls `layer`, computed again in the backward pass.
+
+    It must drop the same numbers again, in the dtypes of the first time: the function reads the
+    states of the seeds as they were, and they go on outside (torch's own generator is torch's
+    business).
+    """
+    parts = layer._flatten_layers()
+    generators = [part.seed_generator for part in parts if hasattr(part, "seed_generator")]
+    states = [(generator.state, generator.state.value * 1) for generator in generators]  # copies
+    # An outer scope's values of the weights: as arguments, so that gradients flow to them.
+    seeds = {id(state) for state, _ in states}
+    weights = [v for v in layer.variables if id(v) not in seeds] if in_stateless_scope() else []
+    draws = []
+
+    def run(x, *values):
+        scope = _CountingScope([*states, *zip(weights, values, strict=True)])
+        with scope, AutocastScope(layer.compute_dtype):
+            y = function(x)
+        draws.append(scope.updates)
+        return y
+
+    y = keras.remat(run)(x, *(weight.value for weight in weights))
+    for generator in generators:
+        for _ in range(draws[0].count(id(generator.state))):
+            generator.next()
+    return y
+
+
+class _CountingScope(StatelessScope):
+    """A scope that keeps the ids of the variables that are assigned in it."""
+
+    def __init__(self, state_mapping):
+        super().__init__(state_mapping=state_mapping)
+        self.updates = []
+
+    def add_update(self, update):
+        self.updates.append(id(update[0]))
+        super().add_update(update)
 
 
 def split_heads(x, num_heads):
