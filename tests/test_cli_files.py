@@ -33,7 +33,7 @@ def test_convert(run, checkpoint, tmp_path, to):  # noqa: F811
     assert {"config.json", "vocab.txt"} < names and len(names) == 3
 
 
-def test_a_conversion_that_is_not_the_same_is_an_error(run, checkpoint, tmp_path, monkeypatch):  # noqa: F811
+def test_a_conversion_that_is_not_the_same_changes_nothing(run, checkpoint, tmp_path, monkeypatch):  # noqa: F811
     from keras_roformer.cli import conversion
 
     write = conversion.checkpoint.write
@@ -42,10 +42,37 @@ def test_a_conversion_that_is_not_the_same_is_an_error(run, checkpoint, tmp_path
         name = "roformer.encoder.layer.0.output.dense.weight"
         return write(directory, {**tensors, name: tensors[name] + 0.1}, *args, **kwargs)
 
+    target = tmp_path / "target"
     monkeypatch.setattr(conversion.checkpoint, "write", spoil)
-    status, out, err = run("convert", checkpoint, str(tmp_path / "target"), "--json")
+    status, out, err = run("convert", checkpoint, str(target), "--json")
     assert status == 1 and json.loads(out)["equal"] is False
-    assert "do not use it" in err and err.count("\n") == 1
+    assert "left as it was" in err and err.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "pytorch_model.bin.index.json", "roformer.ckpt.index"]
+)
+def test_convert_refuses_a_directory_with_other_weights(run, checkpoint, tmp_path, name):  # noqa: F811
+    (tmp_path / name).write_text("old")
+    status, _, err = run("convert", checkpoint, str(tmp_path), "--to", "pytorch")
+    assert status == 1 and str(tmp_path / name) in err and "remove it" in err
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(name, "old")]
+
+
+def test_convert_again_and_beside(run, checkpoint, tmp_path):  # noqa: F811
+    """Over an older conversion to the same format, and into the source itself."""
+    target = tmp_path / "target"
+    target.mkdir()
+    for name in ("pytorch_model.bin", "config.json", "notes.md"):
+        (target / name).write_text("old")
+    assert run("convert", checkpoint, str(target), "--to", "pytorch")[0] == 0
+    assert run("convert", str(target), str(target), "--to", "flax")[0] == 0
+    assert {file.name for file in target.iterdir()} == {
+        "config.json", "flax_model.msgpack", "notes.md", "pytorch_model.bin", "vocab.txt",
+    }  # fmt: skip
+    assert (target / "notes.md").read_text() == "old"
+    assert json.loads((target / "config.json").read_text())["model_type"] == "roformer"
 
 
 REVIEWS = [

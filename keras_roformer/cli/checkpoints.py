@@ -125,7 +125,8 @@ def _parts(tensors):
 def convert(source, target, to, source_format, backend, as_json, debug):
     """Write the checkpoint SOURCE into the directory TARGET in another format.
 
-    Then load both, run them on the same random tokens, and report by how much the outputs differ.
+    Both are loaded and run on the same random tokens, and how much the outputs differ is reported.
+    If they do, TARGET stays as it was.
     """
     with quiet(debug):
         from keras_roformer.cli.conversion import convert_checkpoint
@@ -138,8 +139,8 @@ def convert(source, target, to, source_format, backend, as_json, debug):
         print_table(("what", "value"), rows, title=f"{source} → {target}")
     if not report["equal"]:
         raise RuntimeError(
-            f"the outputs of {target} differ from those of {source} by up to "
-            f"{report['largest difference']:.2g}; do not use it"
+            f"the outputs of the converted weights differ from those of {source} by up to "
+            f"{report['largest difference']:.2g}; {target} was left as it was"
         )
 
 

@@ -1,5 +1,7 @@
 """`keras-roformer convert`: a checkpoint in another format, and the proof that it is the same."""
 
+import contextlib
+import pathlib
 import shutil
 
 import numpy as np
@@ -7,6 +9,7 @@ import numpy as np
 from keras_roformer import presets
 from keras_roformer.backend import choose_backend
 from keras_roformer.config import CONFIG_NAME, RoFormerConfig
+from keras_roformer.saving import atomic_folder
 from keras_roformer.weights import checkpoint, names
 
 _SHAPE = (2, 16)  # batch and tokens of the comparison
@@ -19,6 +22,8 @@ def convert_checkpoint(source, target, to="safetensors", source_format=None, bac
     Args:
         source: preset, directory or hub id.
         target: directory, made if absent; config, vocabulary and tokenizer files are copied there.
+            It changes at the end, all at once, and only if the new weights prove equal. It may be
+            the source, which then has both formats.
         to: one of `checkpoint.FORMATS`.
         source_format: which to read where `source` has several; by default the first.
         backend: where both are run; by default the first installed.
@@ -28,46 +33,75 @@ def convert_checkpoint(source, target, to="safetensors", source_format=None, bac
         the largest weight and output differences, and `equal`.
 
     Raises:
-        ValueError: the source is no checkpoint, or the target is the source.
+        ValueError: the source is no checkpoint, or the target is a file or holds other weights,
+            which would be read with the new config and vocabulary.
     """
     backend = choose_backend(backend)
     directory = presets.resolve(source)
+    target = pathlib.Path(target)
+    _check_target(target, directory, to)
     found = checkpoint.find(directory, source_format)
     tensors = checkpoint.read(directory, source_format)
     config = RoFormerConfig.from_pretrained(directory)
     network_class = _model_class(config, tensors, backend)
     model = _load(network_class, directory, found.format)
-
-    checkpoint.write(target, tensors, to, kinds=names.kinds(model.network))
-    if not (directory / CONFIG_NAME).is_file():  # the original code names it otherwise
-        config.save_pretrained(target)
-    for file in directory.iterdir():
-        if file.suffix in (".json", ".txt") and not file.name.endswith(".index.json"):
-            try:
-                shutil.copy(file, target)
-            except shutil.SameFileError:
-                continue  # another format beside the first, in the same directory
-
-    tensors, again = map(names.with_prefix, (tensors, checkpoint.read(target, to)))
-    weights = max(
-        float(np.max(np.abs(_wide(tensors[name]) - _wide(again[name])), initial=0.0))
-        if name in again
-        else np.inf
-        for name in tensors
-        if name not in names.TIED and not names.COMPUTED.fullmatch(name)
-    )
-    outputs = _difference(model, _load(network_class, target, to), config)
-    return {
+    report = {
         "from": found.format,
         "to": to,
         "tensors": len(tensors),
         "parameters": model.num_parameters(),
         "class": network_class.__name__,
         "backend": backend,
-        "largest weight difference": weights,
-        "largest difference": outputs,
-        "equal": weights == 0 and outputs <= _TOLERANCE,
     }
+    with contextlib.suppress(_Unequal), atomic_folder(target, keep=True) as folder:
+        checkpoint.write(folder, tensors, to, kinds=names.kinds(model.network))
+        if not (directory / CONFIG_NAME).is_file():  # the original code names it otherwise
+            config.save_pretrained(folder)
+        for file in directory.iterdir():
+            if file.suffix in (".json", ".txt") and not file.name.endswith(".index.json"):
+                shutil.copy(file, folder)
+        weights = _weight_difference(tensors, checkpoint.read(folder, to))
+        outputs = _difference(model, _load(network_class, folder, to), config)
+        report |= {
+            "largest weight difference": weights,
+            "largest difference": outputs,
+            "equal": weights == 0 and outputs <= _TOLERANCE,
+        }
+        if not report["equal"]:
+            raise _Unequal
+    return report
+
+
+class _Unequal(Exception):
+    """Leaves the target as it was."""
+
+
+def _check_target(target, source, to):
+    """Refuse a directory of weights that the conversion would not replace."""
+    if target.is_file():
+        raise ValueError(f"{target} is a file; give a directory to write the checkpoint in")
+    if target.is_dir() and target.samefile(source):
+        return
+    whole = set(checkpoint.FORMATS.values())
+    others = {*whole, *(f"{name}.index.json" for name in whole), "*.ckpt*.index"}
+    others.remove(checkpoint.FORMATS[to])  # which is written anew
+    if stale := [file for name in sorted(others) for file in target.glob(name)]:
+        raise ValueError(
+            f"{stale[0]} is there already, of another conversion or model: beside the new weights "
+            "it would be read with a config that is not its own; remove it, or give another "
+            "directory"
+        )
+
+
+def _weight_difference(tensors, again):
+    tensors, again = map(names.with_prefix, (tensors, again))
+    return max(
+        float(np.max(np.abs(_wide(tensors[name]) - _wide(again[name])), initial=0.0))
+        if name in again
+        else np.inf
+        for name in tensors
+        if name not in names.TIED and not names.COMPUTED.fullmatch(name)
+    )
 
 
 def _wide(array):
