@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import fnmatch
 import math
 import os
 import pathlib
@@ -50,12 +51,15 @@ def make_directory(directory) -> pathlib.Path:
 
 
 @contextmanager
-def atomic_folder(path: pathlib.Path, keep: bool = False) -> Iterator[pathlib.Path]:
+def atomic_folder(
+    path: pathlib.Path, keep: bool = False, superseded: tuple[str, ...] = ()
+) -> Iterator[pathlib.Path]:
     """Yields a temporary folder to write files to, which is `path` at the end, all or nothing.
 
     A folder that is there already is replaced: exchanged in one step where the system can (Linux),
     else in two, with the old one beside as `.NAME.old` in between. With `keep`, what the old folder
-    holds and is not written anew stays. A folder that must stay in its place (see `_is_fixed`)
+    holds and is not written anew stays, but for files whose names match a pattern in `superseded`,
+    which the new files stand for. A folder that must stay in its place (see `_is_fixed`)
     gets the files one by one, each the old one or the new one, and keeps the others.
     """
     path = pathlib.Path(path).resolve()
@@ -72,9 +76,13 @@ def atomic_folder(path: pathlib.Path, keep: bool = False) -> Iterator[pathlib.Pa
             if file.is_file():
                 _to_disk(file)
         if keep and not fixed and path.exists():
-            _link_missing(path, temporary)
+            _link_missing(path, temporary, superseded)
         if fixed:
+            new = {entry.name for entry in temporary.iterdir()}
             _move_files(temporary, path)
+            for entry in list(path.iterdir()):
+                if entry.name not in new and _matches(entry, superseded):
+                    entry.unlink()
             old = temporary
         elif not path.exists():
             os.rename(temporary, path)
@@ -114,10 +122,16 @@ def _move_files(source, target):
         sync_directory(place)
 
 
-def _link_missing(old, new):
+def _matches(entry, patterns):
+    return entry.is_file() and any(fnmatch.fnmatch(entry.name, pattern) for pattern in patterns)
+
+
+def _link_missing(old, new, superseded=()):
     """Put what `old` holds and `new` does not into `new` too, as links where there can be links."""
     for entry in old.iterdir():
         place = new / entry.name
+        if _matches(entry, superseded):
+            continue
         if entry.is_symlink():
             if not os.path.lexists(place):
                 place.symlink_to(entry.readlink())
@@ -187,8 +201,13 @@ class AtomicPresets:
     """
 
     def save_to_preset(self, preset_dir, **kwargs):
-        with atomic_folder(preset_dir, keep=True) as folder:
-            if hasattr(self, "variables"):  # tokenizers have none
+        # Weights in one file and in shards stand for each other, and KerasHub reads the one first.
+        weights = ("model.weights.h5", "model.weights.json", "model_*.weights.h5")
+        if hasattr(self, "backbone"):
+            weights += ("task.weights.h5",)
+        has_weights = hasattr(self, "save_weights")  # tokenizers and preprocessors have none
+        with atomic_folder(preset_dir, True, weights if has_weights else ()) as folder:
+            if has_weights:
                 check_room(folder, self)
             super().save_to_preset(str(folder), **kwargs)
 
