@@ -202,6 +202,22 @@ def test_help_and_version(run):
     assert run("--version")[1] == f"keras-roformer, version {__version__}\n"
 
 
+@pytest.mark.parametrize("name", ["standard input", "texts.txt", "texts.csv"])
+def test_texts_in_another_encoding(run, checkpoint, tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    path.write_bytes("text\n今天天氣非常好。\n".encode("gbk"))
+    arguments = ["tokenize", "-m", checkpoint]
+    if name == "standard input":  # as Python opens it in the C locale
+        stream = open(path, encoding="ascii", errors="surrogateescape")
+        monkeypatch.setattr(sys, "stdin", stream)
+    else:
+        arguments += ["-i", str(path)]
+        name = str(path)
+    status, _, err = run(*arguments)
+    assert status == 1 and err.count("\n") == 1
+    assert f"{name} is not UTF-8, which has no byte 0xbd" in err and "iconv -f gbk -t utf-8" in err
+
+
 def command(*arguments):
     return [sys.executable, "-m", "keras_roformer", *arguments]
 

@@ -76,13 +76,34 @@ def read_texts(texts, path=None, fields=("text",)):
         return (_input(record, fields) for record in read_records(path))
     if sys.stdin.isatty():
         raise click.UsageError("give a text as an argument, or texts on standard input")
-    return (_input(record, fields) for record in _parse_lines(sys.stdin))
+    return (_input(record, fields) for record in _parse_lines(read_stdin()))
+
+
+def read_stdin():
+    """The lines of standard input."""
+    if hasattr(sys.stdin, "reconfigure"):
+        # In the C locale, Python would let bytes that are no UTF-8 through, as surrogates.
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
+    with utf8("standard input"):
+        yield from sys.stdin
+
+
+@contextlib.contextmanager
+def utf8(name):
+    """Say of input that is in another encoding what to do."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{name} is not UTF-8, which has no byte 0x{error.object[error.start]:02x} where this "
+            "has one; convert it, e.g. iconv -f gbk -t utf-8"
+        ) from None
 
 
 def read_records(path):
     """The rows of a .csv or .tsv file as dicts by its header; the lines of any other as texts, or
     as dicts where they are JSON objects."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with utf8(path), open(path, encoding="utf-8-sig", newline="") as file:
         if path.endswith((".csv", ".tsv")):
             yield from csv.DictReader(file, delimiter="\t" if path.endswith(".tsv") else ",")
         else:

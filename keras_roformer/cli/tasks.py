@@ -16,8 +16,10 @@ from keras_roformer.cli.common import (
     print_json,
     print_table,
     quiet,
+    read_stdin,
     read_texts,
     running_options,
+    utf8,
 )
 
 # Task → the parts of an input that is more than a text, for `read_texts`.
@@ -89,11 +91,12 @@ def answer(questions, path, context, context_file, **given):
     Without questions as arguments, lines of a question, a tab and its context.
     """
     if context_file:
-        context = pathlib.Path(context_file).read_text("utf-8")
+        with utf8(context_file):
+            context = pathlib.Path(context_file).read_text("utf-8-sig")
     if questions and context is None:
         if sys.stdin.isatty():
             raise click.UsageError("give a --context, a --context-file, or text on standard input")
-        context = sys.stdin.read()
+        context = "".join(read_stdin())
     inputs = read_texts(questions, path, FIELDS["question-answering"])
     if context is not None:
         inputs = ({"question": text, "context": context} for text in inputs)
