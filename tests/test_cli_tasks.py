@@ -104,6 +104,46 @@ def test_embed_and_similar(run, checkpoints, tmp_path):  # noqa: F811
     assert rows(out)[0] == ["1.0000", TEXTS[0]] and rows(out)[1][1] == TEXTS[1]
 
 
+def test_embed_checks_its_output_first_and_writes_it_whole(run, checkpoints, tmp_path, monkeypatch):  # noqa: F811
+    path = checkpoints("fill-mask")
+    for output, message in (
+        (tmp_path / "missing" / "x.npy", f"no directory {tmp_path / 'missing'}"),
+        ("/dev/null", "not a plain file"),
+    ):
+        status, _, err = run("embed", TEXTS[0], "-m", "no_model", "-o", str(output))
+        assert status == 2 and message in err and err.count("\n") == 1
+
+    file = tmp_path / "vectors.bin"  # the name stays as it is
+    assert run("embed", *TEXTS, "-m", path, "-o", str(file))[:2] == (0, "")
+    old = file.read_bytes()
+    assert len(np.load(file)) == len(TEXTS)
+
+    def full_disk(file, array):
+        file.write(b"half")
+        raise OSError("no space")
+
+    monkeypatch.setattr(np, "save", full_disk)
+    assert run("embed", *TEXTS, "-m", path, "-o", str(file))[0] == 1
+    assert [*tmp_path.iterdir()] == [file] and file.read_bytes() == old
+
+
+@pytest.mark.parametrize(
+    "task, model, first, rest",
+    [
+        ("sentence-similarity", "fill-mask", "source_sentence", "sentences"),
+        ("multiple-choice", "multiple-choice", "prompt", "choices"),
+    ],
+)
+def test_run_takes_lists_with_tabs(run, checkpoints, task, model, first, rest):  # noqa: F811
+    arguments = ("run", "--task", task, "-m", checkpoints(model), "--json")
+    for texts in (["jim", *TEXTS], ["jim", TEXTS[0]]):
+        status, out, err = run(*arguments, stdin="\t".join(texts))
+        assert (status, err) == (0, "") and len(json.loads(out)) == len(texts) - 1
+        assert run(*arguments, stdin=json.dumps({first: texts[0], rest: texts[1:]}))[1] == out
+    status, _, err = run(*arguments, stdin="jim")
+    assert status == 1 and f"{task} takes" in err
+
+
 @pytest.mark.parametrize(
     "arguments, status, message",
     [

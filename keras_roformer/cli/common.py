@@ -68,7 +68,8 @@ def read_texts(texts, path=None, fields=("text",)):
         texts: arguments.
         path: file, or None.
         fields: names of the parts of an input. One that has all of them, in the columns of a table,
-            in a JSON object, or in a line with a tab between each two, is given as a dict.
+            in a JSON object, or in a line with a tab between each two, is given as a dict. A "*"
+            before the last name says that it is a list: all the texts after the other parts.
     """
     if texts:
         return iter(texts)
@@ -123,12 +124,17 @@ def _parse_lines(lines):
 
 def _input(record, fields):
     """A text, or a dict of the `fields`, as the pipelines take them."""
+    *first, last = fields
+    names = (*first, last.removeprefix("*"))
     if isinstance(record, str):
-        parts = record.split("\t") if len(fields) > 1 else [record]
-        return dict(zip(fields, parts, strict=True)) if len(parts) == len(fields) > 1 else record
-    found = {name: record[name] for name in fields if record.get(name) is not None}
+        parts = record.split("\t") if first else [record]
+        if last.startswith("*") and len(parts) > len(first):
+            parts = [*parts[: len(first)], parts[len(first) :]]
+        whole = len(parts) == len(names) > 1
+        return dict(zip(names, parts, strict=True)) if whole else record
+    found = {name: record[name] for name in names if record.get(name) is not None}
     if not found:
-        raise ValueError(f"a row has no {' or '.join(fields)}; it has {', '.join(record)}")
+        raise ValueError(f"a row has no {' or '.join(names)}; it has {', '.join(record)}")
     return found["text"] if list(found) == ["text"] else found
 
 

@@ -21,13 +21,14 @@ from keras_roformer.cli.common import (
     running_options,
     utf8,
 )
+from keras_roformer.saving import atomic
 
-# Task → the parts of an input that is more than a text, for `read_texts`.
+# Task → the parts of an input that is more than a text, for `read_texts`; a list has a "*".
 FIELDS = {
     "text-classification": ("text", "text_pair"),
     "question-answering": ("question", "context"),
-    "sentence-similarity": ("source_sentence", "sentences"),
-    "multiple-choice": ("prompt", "choices"),
+    "sentence-similarity": ("source_sentence", "*sentences"),
+    "multiple-choice": ("prompt", "*choices"),
 }
 _top_k = click.option("--top-k", "-k", type=click.IntRange(1))
 _common = options(input_option, running_options, json_option, debug_option)
@@ -138,11 +139,17 @@ def embed(texts, path, output, **given):
         _run("feature-extraction", texts, **given)
         return
     given.pop("as_json")
-    with quiet(given["debug"]) as terminal:
+    output = pathlib.Path(output).resolve()
+    if not output.parent.is_dir():
+        raise click.UsageError(f"-o {output}: there is no directory {output.parent}; make it first")
+    if output.exists() and not output.is_file():
+        raise click.UsageError(f"-o {output} is not a plain file; give the name of one")
+    # Opened before the model is loaded: that nothing may be written there is known at once.
+    with quiet(given["debug"]) as terminal, atomic(output) as part, open(part, "wb") as file:
         import numpy as np
 
         pipe = _pipeline("feature-extraction", **given)
-        np.save(output, np.array(list(pipe(texts, progress=terminal)), "float32"))
+        np.save(file, np.array(list(pipe(texts, progress=terminal)), "float32"))
 
 
 @click.command()
@@ -172,7 +179,8 @@ def similar(source, sentences, path, **given):
 def run(task, path, settings, top_k, **given):
     """Run any task on the lines of standard input, like `transformers run`.
 
-    An input of several parts is a JSON object, or its texts with tabs between them.
+    An input of several parts is a JSON object, or its texts with tabs between them: a question and
+    its context, a sentence and those to compare it with, a prompt and its choices.
     """
     from keras_roformer.pipelines import canonical_task
 
