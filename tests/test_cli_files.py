@@ -4,12 +4,21 @@ import errno
 import itertools
 import json
 import pathlib
+import re
 
 import keras
 import numpy as np
 import pytest
 
-from keras_roformer.cli.training import WIDTHS, batches_of, entities, few_widths
+from keras_roformer.cli.training import (
+    WIDTHS,
+    _hold_out,
+    _labels,
+    batches_of,
+    entities,
+    few_widths,
+    read_examples,
+)
 from keras_roformer.pipelines import pipeline
 from tests.test_cli import run  # noqa: F401 (a fixture)
 
@@ -168,6 +177,9 @@ def test_batches_hold_every_example_once_an_epoch():
         ([{"text": "a"}] * 3, "row 1 has no 'label'"),
         ([{"text": "a", "label": "x"}] * 3, "has the label(s) ['x'] only"),
         ([{"text": "a", "label": "x"}], "has 1 examples"),
+        ([{"text": "a", "label": x} for x in "xy"], "no example can be held out"),
+        ([{"text": "a", "label": ["x", "y"]}] * 3, "row 1 has ['x', 'y'] in 'label'"),
+        ([{"text": ["a"], "label": "x"}] * 3, "row 1 has ['a'] in 'text'"),
     ],
 )
 def test_bad_data(run, checkpoint, tmp_path, rows, message):  # noqa: F811
@@ -176,6 +188,40 @@ def test_bad_data(run, checkpoint, tmp_path, rows, message):  # noqa: F811
     status, _, err = run("train", str(data), "-o", str(tmp_path / "out"), "-m", checkpoint)
     assert status == 1 and message in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ({"tokens": ["a"], "tags": [["O"]]}, "row 1 has ['O'] in 'tags'"),
+        ({"tokens": "a", "tags": 1}, "row 1 has the 'tags' 1; token-classification needs a list"),
+        ({"tokens": "a b", "tags": "O"}, "row 1 has 2 words, 1 tags"),
+    ],
+)
+def test_bad_tags(tmp_path, row, message):
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps(row), "utf-8")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_examples(str(data), "token-classification", "tokens", "tags")
+
+
+def test_labels_to_evaluate_that_training_has_not(run, checkpoint, tmp_path):  # noqa: F811
+    data, evaluation = tmp_path / "data.jsonl", tmp_path / "eval.jsonl"
+    data.write_text("\n".join(map(json.dumps, REVIEWS)), "utf-8")
+    rows = [*REVIEWS[:2], {"text": "a", "label": "odd"}]
+    evaluation.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    arguments = ("-o", str(tmp_path / "out"), "-m", checkpoint, "--eval", str(evaluation))
+    status, _, err = run("train", str(data), *arguments)
+    assert status == 1 and f"{evaluation}: row 3 has the label 'odd', but {data} has only" in err
+
+
+def test_a_rare_label_stays_in_training():
+    examples = [("a", "x")] * 17 + [("b", "rare"), ("c", "y"), ("d", "y")]
+    tagged = [(["a"], ["O"])] * 18 + [(["b", "c"], ["O", "B-X"]), (["d"], ["B-X"])]
+    for seed, some in itertools.product(range(30), (examples, tagged)):
+        rest, held_out = _hold_out(some, np.random.default_rng(seed), "data")
+        assert len(held_out) == 2 and sorted(rest + held_out) == sorted(some)
+        assert len(_labels(rest, "data")) == len(_labels(some, "data"))
 
 
 def test_train_writes_all_or_nothing(run, checkpoint, tmp_path, monkeypatch):  # noqa: F811

@@ -1,5 +1,6 @@
 """Fine-tuning by Keras `fit`: a classifier or a tagger over a pretrained encoder."""
 
+import collections
 import json
 import pathlib
 
@@ -52,7 +53,8 @@ def fine_tune(
     """Fine-tune a checkpoint and save the best epoch's weights as a preset directory.
 
     Args:
-        data, evaluation: files, see `read_examples`; without `evaluation`, a tenth is held out.
+        data, evaluation: files, see `read_examples`; without `evaluation`, a tenth is held out,
+            but never a label's only example.
         output: directory, made if absent; its files change at the end, all at once.
         task: a name in `TASKS`.
         model: preset, directory or hub id whose encoder is tuned.
@@ -88,14 +90,9 @@ def fine_tune(
     if evaluation is not None:
         held_out = read_examples(evaluation, task, *columns)
     else:
-        order = rng.permutation(len(examples))
-        count = max(1, len(examples) // 10)
-        held_out = [examples[i] for i in order[:count]]
-        examples = [examples[i] for i in order[count:]]
+        examples, held_out = _hold_out(examples, rng, data)
     labels = _labels(examples, data)
-    unknown = set(_labels(held_out, data, least=1)) - set(labels)
-    if unknown:
-        raise ValueError(f"the held-out examples have labels that training has not: {unknown}")
+    _check_known(held_out, labels, evaluation, data)
 
     output = make_directory(output)
     directory = presets.resolve(model)
@@ -185,20 +182,69 @@ def read_examples(path, task, text_column, label_column):
                     f"{text_column!r} and {label_column!r} (see --text and --label)"
                 )
         text, label = record[text_column], record[label_column]
+        where = f"{path}: row {number}"
         if task == "token-classification":
             text, label = (x.split() if isinstance(x, str) else x for x in (text, label))
+            for column, values in ((text_column, text), (label_column, label)):
+                if not isinstance(values, list):
+                    raise ValueError(f"{where} has the {column!r} {values!r}; {task} needs a list")
             if len(text) != len(label):
-                raise ValueError(f"{path}: row {number} has {len(text)} words, {len(label)} tags")
-        examples.append((text, label if isinstance(label, list) else str(label)))
+                raise ValueError(f"{where} has {len(text)} words, {len(label)} tags")
+            text = [_text(word, where, text_column) for word in text]
+            label = [_text(tag, where, label_column) for tag in label]
+        else:
+            text, label = _text(text, where, text_column), _text(label, where, label_column)
+        examples.append((text, label))
     if len(examples) < 2:
         raise ValueError(f"{path} has {len(examples)} examples; training needs at least two")
     return examples
 
 
-def _labels(examples, path, least=2):
+def _text(value, where, column):
+    if isinstance(value, (list, dict, type(None))):
+        raise ValueError(f"{where} has {value!r} in {column!r}; give one text or number there")
+    return str(value)
+
+
+def _hold_out(examples, rng, path):
+    """A random tenth for evaluation, and the rest, where every label keeps an example."""
+    left = collections.Counter(name for example in examples for name in _names(example))
+    held_out, rest = [], []
+    for i in rng.permutation(len(examples)):
+        names = _names(examples[i])
+        if len(held_out) < max(1, len(examples) // 10) and all(left[name] > 1 for name in names):
+            left.subtract(names)
+            held_out.append(examples[i])
+        else:
+            rest.append(examples[i])
+    if not held_out:
+        raise ValueError(
+            f"{path}: no example can be held out, as each has a label that no other has; add "
+            "examples, or give a file to evaluate on (--eval)"
+        )
+    return rest, held_out
+
+
+def _check_known(held_out, labels, evaluation, data):
+    """Refuse examples with labels that the model will not have; only a file can have them."""
+    for number, example in enumerate(held_out, start=1):
+        if unknown := _names(example) - set(labels):
+            raise ValueError(
+                f"{evaluation}: row {number} has the label {min(unknown)!r}, but {data} has only "
+                f"{labels}; add examples of it there, or remove such rows here"
+            )
+
+
+def _names(example):
+    """The labels of an example."""
+    _, label = example
+    return set(label) if isinstance(label, list) else {label}
+
+
+def _labels(examples, path):
     """The labels that occur, in order; "O" first, as a tagger's config has it."""
-    found = {x for _, label in examples for x in (label if isinstance(label, list) else [label])}
-    if len(found) < least:
+    found = set().union(*map(_names, examples))
+    if len(found) < 2:
         raise ValueError(f"{path} has the label(s) {sorted(found)} only; training needs two")
     return sorted(found, key=lambda label: (label != "O", label))
 
