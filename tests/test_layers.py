@@ -169,6 +169,21 @@ class TestAttention:
             np.testing.assert_allclose(numpy(extras["attentions"]), scores, **FLOAT32)
         np.testing.assert_allclose(numpy(y), wanted, **FLOAT32)
 
+    def test_sizes_are_those_of_the_inputs(self):
+        """Queries of one width, a context of another, an output of a third; made again, too."""
+        layer = RoFormerAttention(2, 8, hidden_size=24)
+        x, context = normal(2, 5, 12), normal(2, 7, 10, seed=1)
+        y = layer(x, context=context)
+        randomise(layer)
+        y = numpy(layer(x, context=context))
+        assert y.shape == (2, 5, 24)
+        np.testing.assert_allclose(y, numpy_attention(layer, x, context=context)[0], **FLOAT32)
+        again = RoFormerAttention.from_config(layer.get_config())
+        again.build_from_config(layer.get_build_config())
+        again.set_weights(layer.get_weights())
+        np.testing.assert_allclose(numpy(again(x, context=context)), y, **FLOAT32)
+        assert numpy(RoFormerAttention(2, 8)(normal(2, 5, 12))).shape == (2, 5, 16)
+
     def test_cross_attention_has_no_rotation(self):
         layer = RoFormerAttention(2, 8)
         layer.build((None, None, 16))
@@ -295,8 +310,14 @@ class TestEncoder:
         for a, b in zip(*found, strict=True):
             np.testing.assert_allclose(a, b, **FLOAT32_GRADIENT)
 
+    def test_what_an_encoder_cannot_do(self):
+        with pytest.raises(ValueError, match="head size must be even.*got 9"):
+            RoFormerEncoder(1, 18, 2, 36)(normal(1, 2, 18))
+        with pytest.raises(ValueError, match="add_cross_attention=True"):
+            encoder()(normal(2, 3, 16), context=normal(2, 3, 16))
+
     def test_fully_padded_row_is_finite(self):
-        for dtype in ("float32", "bfloat16", "float16"):
+        for dtype in ("float32", "bfloat16", "float16", "float64"):
             layer = RoFormerEncoder(**TINY, dtype=dtype)
             mask = np.array([[1, 1, 1], [0, 0, 0]])
             for scores in (False, True):

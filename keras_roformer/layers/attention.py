@@ -71,10 +71,11 @@ class RoFormerAttention(Block):
         self.output_dense = self.dense(self.hidden_size, "output_dense")
         self.drop = self.dropout_layer(dropout, "dropout")
 
-    def build(self, input_shape=None):
-        self.query.build((None, None, self.hidden_size))
-        self.key.build((None, None, self.hidden_size))
-        self.value.build((None, None, self.hidden_size))
+    def build(self, x_shape=None, context_shape=None):
+        x_shape = x_shape or (None, None, self.hidden_size)
+        self.query.build(x_shape)
+        self.key.build(context_shape or x_shape)
+        self.value.build(context_shape or x_shape)
         self.output_dense.build((None, None, self.num_heads * self.head_size))
 
     def call(

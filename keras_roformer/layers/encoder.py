@@ -116,6 +116,11 @@ class RoFormerEncoderLayer(Block):
         return_attention_scores=False,
         training=False,
     ):
+        if context is not None and not self.add_cross_attention:
+            raise ValueError(
+                "context (encoder_hidden_states) was given to a layer without cross-attention; set "
+                "add_cross_attention=True (and is_decoder=True) in the config"
+            )
         flags = dict(
             return_cache=return_cache,
             return_attention_scores=return_attention_scores,

@@ -142,11 +142,6 @@ class RoFormer(Block):
                 "You have to specify exactly one of input_ids and inputs_embeds, "
                 f"got {given}; pass the token ids, or the vectors to use in their place"
             )
-        if context is not None and not self.add_cross_attention:
-            raise ValueError(
-                "encoder_hidden_states were given to a model without cross-attention; "
-                "set is_decoder=True and add_cross_attention=True in its config"
-            )
         x = self.run(
             self.embeddings,
             token_ids,

@@ -17,7 +17,15 @@ def rotary_frequencies(head_size):
     The first two parts have 8 significant bits, so that their product with a position below 65,536
     is exact in float32; the rest is below 2^-16 of the whole. Whole turns can then be dropped
     without loss, where `sin(position * frequency)` would lose five digits at position 1,000.
+
+    Raises:
+        ValueError: an odd head size.
     """
+    if head_size % 2:
+        raise ValueError(
+            f"the head size must be even, as rotary embeddings turn pairs; got {head_size} "
+            "(hidden size / number of heads, where it is not given)"
+        )
     rest = BASE ** (-np.arange(0, head_size, 2) / head_size) / (2 * math.pi)
     parts = []
     for _ in range(2):
