@@ -29,8 +29,37 @@ class TorchModule:
     def _track_variables(self):
         import torch
 
-        parameters = torch.nn.ParameterDict({v.path: v.value for v in self.variables})
+        variables = self.variables
+        parameters = torch.nn.ParameterDict({v.path: v.value for v in variables})
         torch.nn.Module.__setattr__(self, "_torch_params", parameters)
+        self.__dict__["_torch_variables"] = variables  # not for Keras to track once more
+
+    def _follow_variables(self):
+        """Register anew what LoRA or quantisation, of a part too, has changed since."""
+        known = self.__dict__.get("_torch_variables")
+        # By the variables: an export puts other tensors into their places for a while.
+        if known is not None and list(map(id, known)) != list(map(id, self.variables)):
+            self._track_variables()
+
+    if keras.config.backend() == "torch":
+        # All of torch's ways to a module's tensors, also from a module around it, begin in these:
+        # parameters() and zero_grad() in the first, to() in the second.
+
+        def named_modules(self, *args, **kwargs):
+            self._follow_variables()
+            return super().named_modules(*args, **kwargs)
+
+        def named_children(self):
+            self._follow_variables()
+            return super().named_children()
+
+        def state_dict(self, *args, **kwargs):
+            self._follow_variables()
+            return super().state_dict(*args, **kwargs)
+
+        def _load_from_state_dict(self, *args, **kwargs):
+            self._follow_variables()
+            return super()._load_from_state_dict(*args, **kwargs)
 
     def export(self, filepath, format="tf_saved_model", **kwargs):
         """Write a file that runs without Keras, for any batch and length.

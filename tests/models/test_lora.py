@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_roformer.models import RoFormerBackbone
+from keras_roformer.models import RoFormerBackbone, RoFormerTextClassifier
 from tests import tolerances
 from tests.models.common import backbone_arguments, random_inputs, randomise
 
@@ -107,3 +107,42 @@ def test_lora_on_a_quantised_backbone(tmp_path):
     other.quantize("int4")
     other.load_lora_weights(tmp_path / "small.lora.h5")
     np.testing.assert_array_equal(outputs(other, inputs), trained)
+
+
+@pytest.mark.skipif(keras.config.backend() != "torch", reason="torch.nn.Module is torch's")
+def test_torch_sees_what_lora_and_quantisation_change():
+    import torch
+
+    backbone = make_backbone()
+    task = RoFormerTextClassifier(backbone, num_classes=2, preprocessor=None)
+    around = torch.nn.Sequential(task)
+    backbone.enable_lora(rank=2)
+    adapters = [w for w in backbone.trainable_weights if "lora" in w.path]
+    for module, head in ((backbone, 0), (task, 4), (around, 4)):
+        trained = {id(p) for p in module.parameters() if p.requires_grad}
+        assert {id(w.value) for w in adapters} <= trained and len(trained) == len(adapters) + head
+        assert sum("lora_kernel" in name for name in module.state_dict()) == len(adapters)
+    assert len(list(task.parameters())) == len(task.variables)
+
+    before = [w.value.detach().clone() for w in adapters]
+    target = torch.tensor(np.random.default_rng(1).normal(size=(3, 7, 16)), dtype=torch.float32)
+    optimizer = torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], 1.0)
+    for _ in range(2):  # in the first step the second matrices are 0, and the first ones stay
+        optimizer.zero_grad()
+        states = backbone(random_inputs(backbone))["sequence_output"]
+        (states - target).square().mean().backward()
+        optimizer.step()
+    for weight, old in zip(adapters, before, strict=True):
+        if "query" in weight.path:  # this model's attention is saturated, almost without gradients
+            continue
+        assert (weight.value - old).abs().max() > 0, weight.path
+
+    state = {name: 0 * value for name, value in around.state_dict().items()}
+    around.load_state_dict(state)
+    assert not any(keras.ops.convert_to_numpy(w).any() for w in adapters)
+    around.to(torch.float64)
+    assert {w.value.dtype for w in adapters} == {torch.float64}
+
+    quantised = make_backbone()
+    quantised.quantize("int8")
+    assert {id(p) for p in quantised.parameters()} == {id(v.value) for v in quantised.variables}
