@@ -6,6 +6,8 @@ import pathlib
 import re
 
 import h5py
+from keras_hub.models import Backbone, Task
+from keras_hub.src.utils.preset_utils import load_json
 
 from keras_roformer import presets
 from keras_roformer.saving import AtomicPresets
@@ -111,6 +113,19 @@ class FromPreset(AtomicPresets):
         Args:
             preset: the name of a preset (`cls.presets` lists them), a hub id ("owner/name" or
                 "hf://owner/name"), or a directory, in KerasHub's format or in transformers'.
-            args, kwargs: as for KerasHub's class; arguments of the constructor.
+            args, kwargs: as for KerasHub's class; arguments of the constructor. Without `dtype`, a
+                model saved with a mixed policy has that again, and others have Keras's policy.
         """
-        return super().from_preset(preset_name(preset), *args, **kwargs)
+        preset = preset_name(preset)
+        if issubclass(cls, (Backbone, Task)) and kwargs.get("dtype") is None:
+            # KerasHub's tasks take these policies' names for dtypes, and raise.
+            if policy := _mixed_policy(preset):
+                kwargs["dtype"] = policy
+        return super().from_preset(preset, *args, **kwargs)
+
+
+def _mixed_policy(preset):
+    """The name of the mixed policy that a preset was saved with, or None."""
+    saved = load_json(preset).get("config", {}).get("dtype") or {}
+    name = saved.get("config", {}).get("name") or ""
+    return name if name.startswith("mixed_") else None

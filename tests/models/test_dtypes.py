@@ -72,6 +72,19 @@ def test_training_in_half_precision(policy):
     assert {w.dtype for w in task.trainable_weights} == {"float32"}
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_preset_has_its_mixed_policy_again(policy, tmp_path):
+    task = RoFormerTextClassifier(make_backbone(policy), num_classes=2, preprocessor=None)
+    task.save_to_preset(tmp_path)
+    inputs = random_inputs(task.backbone)
+    again = RoFormerTextClassifier.from_preset(tmp_path)
+    assert again.head.dtype_policy.name == policy
+    np.testing.assert_array_equal(numbers(again(inputs)), numbers(task(inputs)))
+    assert RoFormerBackbone.from_preset(tmp_path, dtype=None).dtype_policy.name == policy
+    other = RoFormerTextClassifier.from_preset(tmp_path, dtype="float32")
+    assert other.head.dtype_policy.name == other.backbone.dtype_policy.name == "float32"
+
+
 def test_a_map_gives_layers_policies_of_their_own(tmp_path):
     policies = DTypePolicyMap("float32", {})
     policies["roformer/encoder/layer_0/.*"] = "float16"
