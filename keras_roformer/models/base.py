@@ -90,6 +90,7 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             )
         # KerasHub takes strings in the order in which they come, in every epoch, and no loaders.
         if not data.is_dataset(x) and not data.is_loader(x):
+            data.check_labels(y)
             x = data.ArrayBatches(x, y, sample_weight, batch_size)
             split = kwargs.pop("validation_split", None)
             if split and validation_data is None:
@@ -99,12 +100,13 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             y = sample_weight = None
             kwargs["shuffle"] = False  # not the batches once more
         x = self._batches((x, y, sample_weight), batch_size)
+        validation_batch_size = kwargs.pop("validation_batch_size", None) or batch_size
         if validation_data is not None:
             if isinstance(validation_data, tuple):
                 validation_data = keras.utils.unpack_x_y_sample_weight(validation_data)
             else:
                 validation_data = (validation_data, None, None)
-            validation_data = self._batches(validation_data, batch_size)
+            validation_data = self._batches(validation_data, validation_batch_size)
         return keras.Model.fit(self, x, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs):
@@ -118,6 +120,7 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             return super().evaluate(
                 x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
             )
+        data.check_labels(y)
         x = self._batches((x, y, sample_weight), batch_size)
         return keras.Model.evaluate(self, x, **kwargs)
 

@@ -137,11 +137,12 @@ class ArrayBatches(keras.utils.PyDataset):
         batch_size: by default 32.
 
     Raises:
-        ValueError: the lengths differ.
+        ValueError: the lengths differ, or x is a list of pairs.
     """
 
     def __init__(self, x, y, sample_weight, batch_size):
         super().__init__()
+        _check_columns(x)
         self._parts = _map_columns(_column, (x, y, sample_weight))
         self._batch_size = batch_size or 32
         lengths = set()
@@ -214,12 +215,14 @@ def _column(x):
 def _collate(collate, preprocess, samples):
     import torch
 
-    batch = preprocess_batch(collate(samples), preprocess)
-    return keras.tree.map_structure(torch.as_tensor, batch)
+    batch = collate(samples)
+    if isinstance(batch, (list, tuple)) and batch and _holds_rows(batch[0]):
+        batch = (tuple(batch[0]), *batch[1:])  # torch makes lists of columns
+    return keras.tree.map_structure(torch.as_tensor, preprocess_batch(batch, preprocess))
 
 
 def preprocess_batch(batch, preprocess):
-    if isinstance(batch, list):  # of torch's collation: a batch of strings, or (x, y, …)
+    if isinstance(batch, list):  # a batch of strings, or (x, y, …)
         plain = bool(batch) and isinstance(batch[0], (str, bytes))
         batch = (batch,) if plain else tuple(batch)
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
@@ -228,6 +231,36 @@ def preprocess_batch(batch, preprocess):
 
 def _batch_of_texts(x):
     """A batch's texts as lists: torch's collation makes tuples, which elsewhere mean pairs."""
-    if isinstance(x, (list, tuple)) and len(x) and not isinstance(x[0], (str, bytes)):
-        return tuple(list(part) if isinstance(part, (list, tuple)) else part for part in x)
-    return list(x) if isinstance(x, tuple) else x
+    _check_columns(x)
+    if not isinstance(x, tuple):
+        return x
+    if x and isinstance(x[0], (str, bytes)):
+        return list(x)
+    return tuple(list(part) if isinstance(part, tuple) else part for part in x)
+
+
+def _holds_rows(x):
+    """Whether `x` is a list of lists or tuples of strings."""
+    return isinstance(x, list) and bool(x) and isinstance(x[0], (list, tuple)) and is_text(x[0])
+
+
+def _check_columns(x):
+    """Raise for a list of pairs: two of them look like a list of the firsts and the seconds."""
+    if _holds_rows(x):
+        raise ValueError(
+            f"expected a list of strings, got one of {type(x[0]).__name__}s: {x[0]!r:.100}, …; "
+            "give pairs as a tuple of two lists, (firsts, seconds): "
+            "tuple(map(list, zip(*pairs)))"
+        )
+
+
+def check_labels(y):
+    """Raise for strings in place of labels."""
+    if y is None or isinstance(y, (tuple, dict)):
+        return
+    column = _column(y)
+    if is_text(column):
+        raise ValueError(
+            f"labels are strings: {column[0]!r:.60}, …; give integers, the classes' numbers. A "
+            "pair of texts is one tuple, x=(firsts, seconds)"
+        )

@@ -160,6 +160,36 @@ def test_the_last_rows_are_split_off_for_validation(model, monkeypatch):
         model.predict(TEXTS[0])
 
 
+def test_a_list_of_pairs_is_refused(model):
+    """Two pairs look like the list of the firsts and that of the seconds."""
+    pairs = [list(pair) for pair in zip(*PAIRS, strict=True)]
+    for x in (pairs[:2], [tuple(pair) for pair in pairs]):
+        for call in (model.predict, lambda x: model.fit(x, np.array(LABELS[: len(x)]))):
+            with pytest.raises(ValueError, match=r"\(firsts, seconds\)"):
+                call(x)
+    with pytest.raises(ValueError, match=r"\(firsts, seconds\)"):
+        model.evaluate(batch for batch in [(pairs[:2], np.array([0, 1]))])
+    columns = tuple(map(list, zip(*pairs, strict=True)))
+    np.testing.assert_array_equal(
+        model.predict(columns, verbose=0), model.predict(PAIRS, verbose=0)
+    )
+
+
+def test_strings_for_labels_are_refused(model):
+    for labels in (["正", "负"], np.array(["正", "负"])):
+        for call in (model.fit, model.evaluate):
+            with pytest.raises(ValueError, match="labels are strings: .*'正'"):
+                call(["好", "坏"], labels)
+
+
+def test_validation_has_its_own_batch_size(model, monkeypatch):
+    data = (TEXTS, np.array(LABELS))
+    for given, want in (({"validation_batch_size": 3}, {3, 1}), ({}, {4})):
+        seen = Seen(model, monkeypatch)
+        model.fit(*data, validation_data=data, batch_size=4, verbose=0, **given)
+        assert set(map(len, seen.labels)) == want | {4}
+
+
 def test_progress_is_that_of_keras(model, capsys):
     model.fit(TEXTS, np.array(LABELS), batch_size=2, verbose=2)
     assert "loss" in capsys.readouterr().out
