@@ -155,7 +155,10 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             return x.map(self.preprocess_samples if tf_data else self._preprocess_element)
         if not data.is_loader(x):
             x = data.ArrayBatches(*source, batch_size)
-        return data.preprocess_loader(x, self.preprocessor.arrays)
+        loader = data.preprocess_loader(x, self.preprocessor.arrays)
+        if keras.config.backend() == "tensorflow" and self.preprocessor.sequence_length is None:
+            return data.with_open_lengths(loader, self.preprocessor.shapes)
+        return loader
 
     def _preprocess_element(self, batch):
         return data.preprocess_batch(batch, self.preprocessor.arrays)

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import sys
 import types
 
@@ -98,7 +99,66 @@ def preprocess_loader(loader, preprocess):
         loader = copy.copy(loader)
         loader.collate_fn = functools.partial(_collate, loader.collate_fn, preprocess)
         return loader
-    return (preprocess_batch(batch, preprocess) for batch in loader)
+    batches = (preprocess_batch(batch, preprocess) for batch in loader)
+    # Of generators, Keras takes tuples only.
+    return (batch if isinstance(batch, tuple) else (batch,) for batch in batches)
+
+
+def with_open_lengths(loader, shapes):
+    """A loader of preprocessed batches as a tf.data.Dataset with batches of any lengths.
+
+    Of a loader, Keras on TensorFlow leaves open only the sizes in which its first two batches
+    differ, and fails when a later one differs in another.
+
+    Args:
+        loader: what `preprocess_loader` gives.
+        shapes: the preprocessor's method of that name.
+    """
+    import tensorflow as tf
+
+    size = None
+    if isinstance(loader, keras.utils.PyDataset):
+        first, size = loader[0], loader.num_batches
+        epoch = functools.partial(_epoch, loader)
+    elif is_torch_loader(loader):
+        first, epoch = next(iter(loader)), loader.__iter__
+    else:
+        first = next(loader)
+        rest = itertools.chain([first], loader)
+        epoch = functools.partial(iter, rest)
+
+    def spec(x, shape):
+        x = np.asarray(x)
+        return tf.TensorSpec((*[None] * (x.ndim - len(shape)), *shape), x.dtype)
+
+    x, *targets = first if isinstance(first, tuple) else (first,)
+    rows = shapes(targets[0] if targets else None)
+    specs = [{name: spec(array, rows[name][1]) for name, array in x.items()}]
+    for name, target in zip(("y", "sample_weight"), targets, strict=False):
+        made = name in rows  # then the lengths are in its axes; the user's own keep their sizes
+        specs.append(
+            keras.tree.map_structure(
+                lambda t, made=made: spec(t, () if made else np.shape(t)[1:]), target
+            )
+        )
+
+    def batches():
+        for batch in epoch():
+            yield keras.tree.map_structure(np.asarray, batch)
+
+    signature = tuple(specs) if isinstance(first, tuple) else specs[0]
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    if size is not None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(size))
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _epoch(dataset):
+    dataset.on_epoch_begin()
+    size = dataset.num_batches
+    for index in itertools.count() if size is None else range(size):
+        yield dataset[index]
+    dataset.on_epoch_end()
 
 
 class _PreprocessedDataset(keras.utils.PyDataset):

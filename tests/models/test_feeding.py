@@ -190,6 +190,46 @@ def test_validation_has_its_own_batch_size(model, monkeypatch):
         assert set(map(len, seen.labels)) == want | {4}
 
 
+@pytest.mark.parametrize("kind", ("lists", "generator", "DataLoader"))
+def test_batches_may_be_of_any_lengths(model, kind):
+    """On TensorFlow, Keras goes by the sizes of the first two batches, here equal ones."""
+    texts, labels = [*[TEXTS[0]] * 4, TEXTS[3], TEXTS[2]], np.array([0, 1] * 3)
+    want = model.predict(texts, verbose=0)
+    model.preprocessor.sequence_length = None
+    batches = [(texts[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)]
+    if kind == "lists":
+        history = model.fit(
+            texts, labels, batch_size=2, epochs=3, validation_data=(texts, labels), verbose=0
+        ).history
+        assert len(history["val_loss"]) == 3
+        model.compile(metrics=[])  # forget what fit has compiled
+        got = model.predict(texts, batch_size=1, verbose=0)
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got[:4], got[:1].repeat(4, 0), rtol=1e-5)
+    elif kind == "generator":
+        got = model.predict((x for x, _ in batches), verbose=0)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+        model.fit((batch for batch in batches), steps_per_epoch=3, verbose=0)
+    else:
+        torch = pytest.importorskip("torch", reason="torch's DataLoader needs torch")
+        rows = list(zip(texts, labels, strict=True))
+        model.fit(torch.utils.data.DataLoader(rows, batch_size=2), epochs=2, verbose=0)
+
+
+def test_labels_of_any_lengths(tokenizer):
+    model = models.RoFormerMaskedLM(
+        models.RoFormerBackbone(
+            **backbone_arguments(vocabulary_size=len(VOCABULARY), num_layers=1)
+        ),
+        masked_only=False,
+        preprocessor=models.RoFormerMaskedLMPreprocessor(
+            tokenizer, sequence_length=None, masked_only=False
+        ),
+    )
+    texts = [*[TEXTS[0]] * 2, TEXTS[3], TEXTS[2]]
+    assert np.isfinite(model.fit(texts, batch_size=1, shuffle=False, verbose=0).history["loss"])
+
+
 def test_progress_is_that_of_keras(model, capsys):
     model.fit(TEXTS, np.array(LABELS), batch_size=2, verbose=2)
     assert "loss" in capsys.readouterr().out
