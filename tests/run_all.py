@@ -76,7 +76,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[*RUNS, []], help="runs; by default all")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
-    own, _, arguments = " ".join(sys.argv[1:]).partition(" -- ")
+    own, _, arguments = " ".join(["", *sys.argv[1:]]).partition(" -- ")
     options = parser.parse_args(own.split())
     LOGS.mkdir(exist_ok=True)
     total_passed = total_failed = total_skipped = 0
