@@ -83,9 +83,10 @@ def _check_target(target, source, to):
     if target.is_dir() and target.samefile(source):
         return
     whole = set(checkpoint.FORMATS.values())
-    others = {*whole, *(f"{name}.index.json" for name in whole), "*.ckpt*.index"}
+    others = whole | {f"{name}.index.json" for name in whole}
     others.remove(checkpoint.FORMATS[to])  # which is written anew
-    if stale := [file for name in sorted(others) for file in target.glob(name)]:
+    stale = [target / name for name in sorted(others) if (target / name).exists()]
+    if stale := stale + checkpoint.originals(target):
         raise ValueError(
             f"{stale[0]} is there already, of another conversion or model: beside the new weights "
             "it would be read with a config that is not its own; remove it, or give another "

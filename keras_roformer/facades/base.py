@@ -263,6 +263,7 @@ class PreTrained:
             )
         config.update(kwargs)
         config.name_or_path = "" if name is None else str(name)
+        source = config.name_or_path or "state_dict"
 
         if state_dict is not None:
             tensors = {n: ops.convert_to_numpy(tensor) for n, tensor in state_dict.items()}
@@ -275,11 +276,11 @@ class PreTrained:
             model = cls(config, *args, **model_kwargs)
         report = model._load(
             tensors,
-            source="state_dict" if name is None else str(name),
+            source=source,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
         model._after_loading(report.absent_keys)
-        _log(report, cls.__name__, "state_dict" if name is None else name)
+        _log(report, cls.__name__, source)
         return (model, report.as_dict()) if output_loading_info else model
 
     @classmethod
@@ -474,8 +475,8 @@ def _format(directory, from_pt, from_tf, from_flax, use_safetensors):
         return "safetensors"
     if from_tf:
         has_h5 = any(pathlib.Path(directory).glob("tf_model*.h5*"))
-        has_original = any(pathlib.Path(directory).glob("*.ckpt*.index"))
-        return checkpoint.ORIGINAL if has_original and not has_h5 else "tensorflow"
+        is_original = checkpoint.originals(directory) and not has_h5
+        return checkpoint.ORIGINAL if is_original else "tensorflow"
     if from_flax:
         return "flax"
     # torch also writes safetensors, and those come first, as in transformers.

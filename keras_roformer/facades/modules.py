@@ -137,8 +137,7 @@ class Place:
 
     @property
     def dropout_rate(self):
-        module = self.modules[self.name]
-        return getattr(module, "p", 0.0) if module.training else 0.0
+        return getattr(self.module, "p", 0.0) if self.module.training else 0.0
 
     def __call__(self, *args, reverse=False, **kwargs):
         module = self.modules[self.name]

@@ -61,7 +61,7 @@ def find(directory: str | Path, format: str | None = None) -> Found:
         raise CheckpointError(f"{directory}: there is no such directory; check the path.")
     for name, file in wanted.items():
         if name == ORIGINAL:  # whose name says nothing
-            indices = sorted(directory.glob("*.ckpt*.index"))
+            indices = originals(directory)
             if len(indices) > 1:
                 raise CheckpointError(
                     f"{directory}: several TensorFlow checkpoints "
@@ -78,6 +78,11 @@ def find(directory: str | Path, format: str | None = None) -> Found:
         f"{directory}: no weights here; expected one of {', '.join(wanted.values())} (or its "
         f".index.json with shards), found {', '.join(present) or 'an empty directory'}."
     )
+
+
+def originals(directory: str | Path) -> list[Path]:
+    """The index files of the `ORIGINAL` checkpoints in a directory."""
+    return sorted(Path(directory).glob("*.ckpt*.index"))
 
 
 def read(directory: str | Path, format: str | None = None) -> dict[str, np.ndarray]:
