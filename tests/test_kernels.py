@@ -30,7 +30,8 @@ def attention(query, key, value, bias):
 def test_attention_in_blocks(bias, block, monkeypatch):
     if BACKEND == "torch":
         pytest.skip("torch has its own")
-    monkeypatch.setattr(kernels, "_MANY_SCORES", {BACKEND: 1})
+    for name in ("_MANY_SCORES", "_MANY_SCORES_EAGERLY"):
+        monkeypatch.setattr(kernels, name, 1)
     monkeypatch.setattr(kernels, "_BLOCK", block)
     calls = []
     in_blocks = kernels._attention_in_blocks
@@ -47,7 +48,7 @@ def test_attention_in_blocks(bias, block, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("size", [64, 768])  # below and above where torch takes oneDNN
+@pytest.mark.parametrize("size", [64, 1024])  # below and above where torch takes oneDNN
 @pytest.mark.parametrize("trained", [False, True])
 def test_dense(size, trained):
     layer = keras.layers.Dense(size, bias_initializer="normal")
@@ -59,16 +60,53 @@ def test_dense(size, trained):
         with torch.no_grad():
             got = kernels.dense(layer, x)
             assert kernels._onednn_is_faster(x, layer.kernel.value) == (
-                size == 768 and torch.backends.mkldnn.is_available()
+                size == 1024 and torch.backends.mkldnn.is_available()
             )
     else:
         got = kernels.dense(layer, x)
     np.testing.assert_allclose(*map(ops.convert_to_numpy, (got, expected)), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [64, 768])
+@pytest.mark.skipif(BACKEND != "torch", reason="only torch has two products")
+@pytest.mark.parametrize("avx512", [False, True])
+def test_the_product_is_chosen_by_processor(avx512, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(kernels, "_HAS_AVX512", avx512)
+    weight, bias = random(1024, 1024), random(1024)
+    for rows in (3, 50):
+        x = random(rows, 1024)
+        tensors = [torch.from_numpy(array) for array in (x, weight, bias)]
+        with torch.no_grad():
+            got = kernels.linear(*tensors)
+        expected = x.astype("float64") @ weight.T + bias
+        np.testing.assert_allclose(got.numpy(), expected, rtol=1e-4, atol=1e-3)
+        assert kernels._onednn_is_faster(*tensors[:2]) == (
+            (avx512 or rows == 3) and torch.backends.mkldnn.is_available()
+        )
+
+
+def test_tensorflow_attends_in_blocks_in_graphs(monkeypatch):
+    if BACKEND != "tensorflow":
+        pytest.skip("TensorFlow's two ways of running")
+    import tensorflow as tf
+
+    monkeypatch.setattr(kernels, "_MANY_SCORES", 1)
+    calls = []
+    in_blocks = kernels._attention_in_blocks
+    monkeypatch.setattr(
+        kernels, "_attention_in_blocks", lambda *args: calls.append(1) or in_blocks(*args)
+    )
+    tensors = [tf.constant(random(2, 128, 3, 4)) for _ in range(3)]
+    eager = kernels.fused_attention(*tensors)
+    assert not calls
+    np.testing.assert_allclose(tf.function(kernels.fused_attention)(*tensors), eager, atol=2e-6)
+    assert calls
+
+
+@pytest.mark.parametrize("size", [64, 1024])
 def test_tied_product(size):
-    layer = keras.layers.ReversibleEmbedding(700, size, embeddings_initializer="normal")
+    layer = keras.layers.ReversibleEmbedding(1100, size, embeddings_initializer="normal")
     layer.build()
     x = random(2, 5, size)
     got = kernels.tied_product(layer, ops.convert_to_tensor(x))
@@ -80,8 +118,8 @@ def test_tied_product(size):
 def test_dense_leaves_the_transforms_of_torch_alone():
     import torch
 
-    layer = keras.layers.Dense(768)
-    x = torch.as_tensor(random(2, 5, 768))
+    layer = keras.layers.Dense(1024)
+    x = torch.as_tensor(random(2, 5, 1024))
     layer(x)
     kernel = layer.kernel.value.detach()
     call = lambda x: kernels.dense(layer, x)  # noqa: E731
@@ -101,8 +139,8 @@ def test_dense_leaves_the_transforms_of_torch_alone():
 def test_gradients_of_the_product():
     import torch
 
-    layer = keras.layers.Dense(768)
-    x = torch.as_tensor(random(2, 5, 768)).requires_grad_()
+    layer = keras.layers.Dense(1024)
+    x = torch.as_tensor(random(2, 5, 1024)).requires_grad_()
     layer(x)
     kernel, bias = layer.kernel.value, layer.bias.value
 
