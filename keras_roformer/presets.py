@@ -28,12 +28,12 @@ HUB_ARGUMENTS = (
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SMALL_FILES = ("*.json", "*.txt", "*.md")
-# Weight formats, the best first: one is enough.
-_WEIGHT_FILES = {
-    "safetensors": "model*.safetensors",
-    "pytorch": "pytorch_model*.bin",
-    "tensorflow": "tf_model*.h5",
-    "flax": "flax_model*.msgpack",
+# Weight files by format, the best first: one is enough.
+WEIGHT_FILES = {
+    "safetensors": "model.safetensors",
+    "pytorch": "pytorch_model.bin",
+    "tensorflow": "tf_model.h5",
+    "flax": "flax_model.msgpack",
 }
 
 
@@ -70,7 +70,7 @@ def resolve(
     token=None,
     force_download=False,
     subfolder="",
-    weights=tuple(_WEIGHT_FILES),
+    weights=tuple(WEIGHT_FILES),
 ):
     """The directory that holds the files of a checkpoint.
 
@@ -172,7 +172,12 @@ def _download(repo_id, subfolder, weights, *, local_files_only, **options):
         ) from None
 
 
+def weight_pattern(format):
+    """The pattern of a format's weight files, the whole one or shards."""
+    return WEIGHT_FILES[format].replace(".", "*.")
+
+
 def _weight_patterns(formats, files, prefix):
     """The pattern of the first format that a repository has files of, if any."""
-    patterns = [_WEIGHT_FILES[name] for name in formats]
+    patterns = [weight_pattern(name) for name in formats]
     return [pattern for pattern in patterns if fnmatch.filter(files, prefix + pattern)][:1]

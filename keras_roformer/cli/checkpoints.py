@@ -17,9 +17,11 @@ from keras_roformer.cli.common import (
     quiet,
     read_texts,
 )
+from keras_roformer.presets import WEIGHT_FILES, list_presets, resolve
 
 DEFAULT_MODEL = "roformer_tiny_zh"
-FORMATS = ("safetensors", "pytorch", "tensorflow", "flax")
+
+_formats = click.Choice(tuple(WEIGHT_FILES))
 
 # The part of a model that a weight belongs to, as the beginning of the weight's name.
 _PART = re.compile(r".*?encoder\.layer\.\d+|.*?embeddings(_project)?(?=\.)|.*?pooler|[^.]+")
@@ -47,8 +49,6 @@ def tokenize(texts, path, ids, model, as_json, debug):
 @options(json_option, debug_option)
 def presets(as_json, debug):
     """List the presets in the box."""
-    from keras_roformer.presets import list_presets
-
     found = list_presets()
     if as_json:
         print_json(found)
@@ -83,7 +83,6 @@ def inspect(model, as_json, debug):
     """Show the configuration of a checkpoint, and how many parameters each part of it has."""
     with quiet(debug):
         from keras_roformer.config import RoFormerConfig
-        from keras_roformer.presets import resolve
         from keras_roformer.weights import checkpoint
 
         directory = resolve(model)
@@ -119,8 +118,8 @@ def _parts(tensors):
 @click.command()
 @click.argument("source")
 @click.argument("target", type=click.Path(file_okay=False))
-@click.option("--to", "to", type=click.Choice(FORMATS), default="safetensors", show_default=True)
-@click.option("--from", "source_format", type=click.Choice(FORMATS), help="Of several in SOURCE.")
+@click.option("--to", type=_formats, default="safetensors", show_default=True)
+@click.option("--from", "source_format", type=_formats, help="Of several in SOURCE.")
 @options(backend_option, json_option, debug_option)
 def convert(source, target, to, source_format, backend, as_json, debug):
     """Write the checkpoint SOURCE into the directory TARGET in another format.

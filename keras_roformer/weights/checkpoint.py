@@ -13,18 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_roformer.presets import WEIGHT_FILES
 from keras_roformer.saving import atomic, sync_directory
 
 from . import flax_msgpack, layouts, names, pytorch_bin, safetensors_file, tf_checkpoint, tf_h5
 from .files import CheckpointError, check_dtype, check_readable
 
 #: Weight files by format, in the order in which a directory is searched; these are written, too.
-FORMATS: dict[str, str] = {
-    "safetensors": "model.safetensors",
-    "pytorch": "pytorch_model.bin",
-    "tensorflow": "tf_model.h5",
-    "flax": "flax_model.msgpack",
-}
+FORMATS: dict[str, str] = WEIGHT_FILES
 #: The format of the original TensorFlow code and bert4keras, `bert_model.ckpt.index` and
 #: `bert_model.ckpt.data-…`, which is only read, and searched for last.
 ORIGINAL = "original"
