@@ -56,7 +56,7 @@ class PreTrained:
 
     A class is declared by its task: `class X(Family, task="masked_lm")`. A family gives `family`
     (the prefix of its output classes), `arguments(task)` (the documented positional order of its
-    call), `call_name` (the name of the documented call) and `loss_reduction`.
+    call) and `call_name` (the name of the documented call).
     """
 
     config_class = RoFormerConfig
@@ -69,6 +69,7 @@ class PreTrained:
     save_format = "pytorch"
     saves_safetensors = False
     saves_positions = True  # whether transformers keeps the table of positions among the weights
+    output_class_names = {}  # of the tasks for which it is not the family's `OUTPUT_CLASSES`
 
     def __init_subclass__(cls, task=None, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -80,8 +81,6 @@ class PreTrained:
             output_classes, cls.output_class_names.get(task, cls.family + OUTPUT_CLASSES[task])
         )
         setattr(cls, cls.call_name, _documented_call(cls))
-
-    output_class_names = {}
 
     # Construction
 
@@ -280,7 +279,8 @@ class PreTrained:
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
         model._after_loading(report.absent_keys)
-        _log(report, cls.__name__, source)
+        report.warn_of_absent(cls.__name__, source)
+        _log_unexpected(report, cls.__name__, source)
         return (model, report.as_dict()) if output_loading_info else model
 
     @classmethod
@@ -289,7 +289,7 @@ class PreTrained:
         return {}
 
     def _load(self, tensors, **kwargs):
-        """Assign a canonical checkpoint; see `transfer.load`."""
+        """Assign a canonical checkpoint; see `transfer.assign`."""
         return transfer.load(self.network, tensors, **kwargs)
 
     def _after_loading(self, absent=()):
@@ -471,29 +471,24 @@ def _documented_call(cls):
 
 def _format(directory, from_pt, from_tf, from_flax, use_safetensors):
     """The file format that the documented flags ask for; None for the first that is there."""
+
+    def has_files(format):  # or their index
+        return any(pathlib.Path(directory).glob(f"{presets.weight_pattern(format)}*"))
+
     if use_safetensors:
         return "safetensors"
     if from_tf:
-        has_h5 = any(pathlib.Path(directory).glob("tf_model*.h5*"))
-        is_original = checkpoint.originals(directory) and not has_h5
+        is_original = checkpoint.originals(directory) and not has_files("tensorflow")
         return checkpoint.ORIGINAL if is_original else "tensorflow"
     if from_flax:
         return "flax"
     # torch also writes safetensors, and those come first, as in transformers.
-    has_safetensors = any(pathlib.Path(directory).glob("model*.safetensors*"))
-    if (from_pt and not has_safetensors) or use_safetensors is False:
+    if (from_pt and not has_files("safetensors")) or use_safetensors is False:
         return "pytorch"
     return None
 
 
-def _log(report, class_name, source):
-    if report.absent_keys:
-        logger.warning(
-            "%s: %s are not in %s and keep their initial values; train the model before use",
-            class_name,
-            ", ".join(report.absent_keys),
-            source,
-        )
+def _log_unexpected(report, class_name, source):
     if report.unexpected_keys:
         left_out = any(transfer.is_of_layer(name) for name in report.unexpected_keys)
         logger.log(

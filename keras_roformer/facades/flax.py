@@ -12,7 +12,7 @@ from keras_roformer.config import dtype_name
 from keras_roformer.facades.base import FLAGS, PreTrained
 from keras_roformer.facades.checks import as_arrays
 from keras_roformer.generation import GenerationMixin
-from keras_roformer.weights import names
+from keras_roformer.weights import layouts
 
 STATIC = ("use_cache", "output_attentions", "output_hidden_states", "training")
 ON_DEMAND = ("_compiled", "_kept_runner", "module")
@@ -68,7 +68,7 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
     def _paths(self):
         """`(path in the parameter tree, variable)` of every weight."""
         for name, weight in self._named_weights():
-            yield names.flax_path(name, weight.kind), weight.variable
+            yield layouts.flax_path(name, weight.kind), weight.variable
 
     def init_weights(self, rng, input_shape=None, params=None):
         """New random parameters; those in `params` are kept.
@@ -304,7 +304,6 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         super()._change_network(change, *args)
         self.__dict__.pop("_compiled", None)
         self._after_loading()
-        self._compiled = jax.jit(self._apply, static_argnames=STATIC)
 
     # Precision of parameter trees
 

@@ -191,19 +191,15 @@ def plant(root, network, adopt=False):
         if kind is not Predictions:  # which its parent calls
             block.__dict__["place"] = Place(parent, last)
 
-    for row, name, layer in names.layers(network):
-        if name.startswith("roformer.") != bare:
+    for row, layer in names.layers(network):
+        if row.module.startswith("roformer.") != bare:
             continue
-        parent, last = _grow(root, name.removeprefix("roformer."))
+        parent, last = _grow(root, row.module.removeprefix("roformer."))
         if last not in parent._modules:
             parent._modules[last] = _make_leaf(row.kind, layer, root.config)
         place = Place(parent, last)
-        for attribute, leaf, _ in names.LEAVES[row.kind]:
-            variable = getattr(layer, attribute)
-            if variable is not None:
-                initializer = getattr(layer, f"{attribute}_initializer", None)
-                transposed = row.kind == names.DENSE and leaf == "weight"
-                _link(variable, initializer, place, leaf, transposed, adopt)
+        for weight in names.layer_weights(row, layer):
+            _link(weight, place, adopt)
         if row.kind != names.BIAS:
             layer.__dict__["place"] = place
             if not adopt:
@@ -248,21 +244,22 @@ def _follow_size(module, layer):
         module.num_embeddings = layer.embeddings.shape[0]
 
 
-def _link(variable, initializer, place, leaf, transposed, adopt):
+def _link(weight, place, adopt):
     """Have a Keras variable read a parameter of the tree, where its own value goes if it is new."""
+    variable, leaf = weight.variable, weight.name.rpartition(".")[2]
     if not isinstance(variable, TreeVariable):
-        is_empty = getattr(initializer, "owes", False)
+        is_empty = getattr(weight.initializer, "owes", False)
         if is_empty:
-            initializer.owes = False  # the model draws for its modules
+            weight.initializer.owes = False  # the model draws for its modules
         if not adopt:
-            own = variable.value.data.T if transposed else variable.value.data
+            own = variable.value.data.T if weight.transposed else variable.value.data
             layout = torch.contiguous_format
             own = torch.empty_like(own, memory_format=layout) if is_empty else own.contiguous()
             parameter = torch.nn.Parameter(own, requires_grad=variable.trainable)
             place.module.register_parameter(leaf, parameter)
         del variable._value
         variable.__class__ = TreeVariable
-    variable.place, variable.leaf, variable.transposed = place, leaf, transposed
+    variable.place, variable.leaf, variable.transposed = place, leaf, weight.transposed
 
 
 def _blocks(network, bare):

@@ -224,7 +224,7 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
         for name, tensor in self.state_dict(keep_vars=True).items():
             if name.removeprefix("roformer.") not in known:  # of a module that a subclass added
                 expected.append(names.Weight(name, _Added(tensor), None, "", None, False))
-        return transfer.load(None, tensors, expected=expected, **kwargs)
+        return transfer.assign(expected, tensors, **kwargs)
 
     def _after_loading(self, absent=()):
         drawn = {}

@@ -1,7 +1,6 @@
 """Checkpoint directories in transformers' format → KerasHub's `from_preset`."""
 
 import contextlib
-import logging
 
 from keras_hub.src.utils.preset_utils import PresetLoader
 from keras_hub.src.utils.transformers import preset_loader
@@ -12,8 +11,6 @@ from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.preset_names import directory_of
 from keras_roformer.tokenizers import AutoTokenizer
 from keras_roformer.weights import checkpoint, names, transfer
-
-logger = logging.getLogger("keras_roformer")
 
 
 class RoFormerPresetLoader(PresetLoader):
@@ -57,13 +54,7 @@ class RoFormerPresetLoader(PresetLoader):
             tensors = names.with_prefix(tensors)
             tensors = {n: a for n, a in tensors.items() if not n.startswith("roformer.")}
         report = transfer.load(network, tensors, source=self.preset)
-        if report.missing_keys:
-            logger.warning(
-                "%s: %s are not in %s and keep their initial values; train the model before use",
-                cls.__name__,
-                ", ".join(report.missing_keys),
-                self.preset,
-            )
+        report.warn_of_absent(cls.__name__, self.preset)
         return task
 
     def _config(self):

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .files import CheckpointError
+from .names import BACKBONE_PARTS
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -28,8 +29,6 @@ _CANONICAL_LEAVES = {
     **dict.fromkeys((*_TF_LEAVES.values(), *_FLAX_LEAVES.values(), "weight"), "weight"),
     **dict.fromkeys(("bias", "beta"), "bias"),
 }
-#: Modules directly under a bare TensorFlow backbone, which its files always keep under `roformer/`.
-_BACKBONE_PARTS = ("embeddings", "embeddings_project", "encoder", "pooler")
 
 
 def kind_of(module: str, kinds: Mapping[str, str] | None = None) -> str:
@@ -67,11 +66,16 @@ def to_flax(tensors: Tensors, kinds: Mapping[str, str] | None = None) -> dict[st
     """The inverse of `from_flax`: names joined by `/`, dense weights as (in, out)."""
     result = {}
     for name, array in tensors.items():
-        module, leaf, kind = _split(name, kinds)
-        if leaf == "weight":
-            leaf, array = _FLAX_LEAVES[kind], array.T if kind == "dense" else array
-        result["/".join((*module.split("."), leaf))] = array
+        _, leaf, kind = _split(name, kinds)
+        is_turned = leaf == "weight" and kind == "dense"
+        result["/".join(flax_path(name, kind))] = array.T if is_turned else array
     return result
+
+
+def flax_path(name: str, kind: str) -> tuple[str, ...]:
+    """Path of a canonical name in a Flax parameter tree."""
+    *module, leaf = name.split(".")
+    return (*module, _FLAX_LEAVES[kind] if leaf == "weight" else leaf)
 
 
 def from_tf(tensors: Tensors) -> dict[str, np.ndarray]:
@@ -98,7 +102,7 @@ def to_tf(tensors: Tensors, kinds: Mapping[str, str] | None = None) -> dict[str,
         elif kind == "norm":
             leaf = "beta"
         parts = module.split(".")
-        if parts[0] in _BACKBONE_PARTS:
+        if parts[0] in BACKBONE_PARTS:
             parts.insert(0, "roformer")
         elif parts[0] == "cls":
             parts[0] = "mlm___cls"

@@ -39,6 +39,13 @@ class Row:
     kind: str
     original: str | None = None
 
+    def transposes(self, leaf):
+        """Whether the canonical array of a leaf is the transpose of the Keras variable."""
+        return self.kind == DENSE and leaf == "weight"
+
+
+# Modules directly under the backbone; a bare model's checkpoint has no `roformer.` before them.
+BACKBONE_PARTS = ("embeddings", "embeddings_project", "encoder", "pooler")
 
 _BLOCK = "roformer.encoder.blocks.{i}"
 _LAYER = "roformer.encoder.layer.{i}"
@@ -158,9 +165,9 @@ class Weight:
     transposed: bool
 
 
-def layers(network) -> Iterator[tuple[Row, str, object]]:
-    """`(row, transformers' module name, Keras layer)` of a `RoFormerNetwork`, in the table's order;
-    a missing part is left out."""
+def layers(network) -> Iterator[tuple[Row, object]]:
+    """`(row, Keras layer)` of a `RoFormerNetwork`, in the table's order, with the layer's number in
+    the row's names; a missing part is left out."""
     numbers = range(network.config.num_hidden_layers)
     rows = BACKBONE + HEADS[network.task]
     first = next(i for i, row in enumerate(rows) if "{i}" in row.layer)
@@ -172,24 +179,27 @@ def layers(network) -> Iterator[tuple[Row, str, object]]:
         layer = _follow(network, row.layer.format(i=i))
         if layer is not None:
             original = row.original and row.original.format(i=i)
-            row = dataclasses.replace(row, original=original)
-            yield row, row.module.format(i=i), layer
+            yield dataclasses.replace(row, module=row.module.format(i=i), original=original), layer
 
 
 def weights(network) -> Iterator[Weight]:
     """The weights of a `RoFormerNetwork`, in the table's order; a missing part is left out."""
-    for row, module, layer in layers(network):
-        for attribute, leaf, tf_leaf in LEAVES[row.kind]:
-            variable = getattr(layer, attribute)
-            if variable is None:
-                continue
+    for row, layer in layers(network):
+        yield from layer_weights(row, layer)
+
+
+def layer_weights(row, layer) -> Iterator[Weight]:
+    """The weights of one layer of a network, see `layers`."""
+    for attribute, leaf, tf_leaf in LEAVES[row.kind]:
+        variable = getattr(layer, attribute)
+        if variable is not None:
             yield Weight(
-                f"{module}.{leaf}",
+                f"{row.module}.{leaf}",
                 variable,
                 getattr(layer, f"{attribute}_initializer", None),
                 row.kind,
                 row.original and f"{row.original}/{tf_leaf}".rstrip("/"),
-                transposed=row.kind == DENSE and leaf == "weight",
+                row.transposes(leaf),
             )
 
 
@@ -233,11 +243,7 @@ def from_original(tensors) -> dict[str, np.ndarray]:
 
 
 _FROM_ORIGINAL = {
-    f"{row.original}/{tf_leaf}".rstrip("/"): (
-        row.module,
-        leaf,
-        row.kind == DENSE and leaf == "weight",
-    )
+    f"{row.original}/{tf_leaf}".rstrip("/"): (row.module, leaf, row.transposes(leaf))
     for row in (*BACKBONE, *_LM)
     if row.original
     for _, leaf, tf_leaf in LEAVES[row.kind]
@@ -246,23 +252,12 @@ _FROM_ORIGINAL = {
 
 def with_prefix(tensors) -> dict[str, np.ndarray]:
     """Give the names of a bare model's checkpoint the `roformer.` that other models have."""
-    bare = re.compile(r"(embeddings|embeddings_project|encoder|pooler)\.")
-    return {f"roformer.{n}" if bare.match(n) else n: array for n, array in tensors.items()}
+    return {
+        f"roformer.{n}" if n.partition(".")[0] in BACKBONE_PARTS else n: array
+        for n, array in tensors.items()
+    }
 
 
 def without_prefix(tensors) -> dict:
     """The names of a bare model: no `roformer.`."""
     return {name.removeprefix("roformer."): value for name, value in tensors.items()}
-
-
-_FLAX_LEAVES = {
-    (DENSE, "weight"): "kernel",
-    (NORM, "weight"): "scale",
-    (EMBEDDING, "weight"): "embedding",
-}
-
-
-def flax_path(name, kind) -> tuple[str, ...]:
-    """Path of a canonical name in a Flax parameter tree."""
-    *module, leaf = name.split(".")
-    return (*module, _FLAX_LEAVES.get((kind, leaf), leaf))

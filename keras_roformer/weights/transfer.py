@@ -1,15 +1,19 @@
 """Between a network's variables and a canonical checkpoint (see `names`)."""
 
 import dataclasses
+import logging
 import re
 
 import numpy as np
 from keras import ops
 
 from keras_roformer.layers import kernels
+from keras_roformer.layers.rotary import BASE
 from keras_roformer.limits import check_memory
 from keras_roformer.weights import CheckpointError
 from keras_roformer.weights.names import COMPUTED, OPTIONAL, TIED, weights, with_prefix
+
+logger = logging.getLogger("keras_roformer")
 
 
 @dataclasses.dataclass
@@ -35,21 +39,35 @@ class LoadingReport:
     def as_dict(self):
         return {**dataclasses.asdict(self), "error_msgs": []}
 
+    def warn_of_absent(self, class_name, source):
+        """Say in the log which weights were not loaded."""
+        if self.absent_keys:
+            logger.warning(
+                "%s: %s are not in %s and keep their initial values; train the model before use",
+                class_name,
+                ", ".join(self.absent_keys),
+                source,
+            )
 
-def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=False, expected=None):
-    """Assign a canonical checkpoint to the variables of a `RoFormerNetwork`.
+
+def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=False):
+    """`assign` a canonical checkpoint to the variables of a `RoFormerNetwork`."""
+    return assign(list(weights(network)), tensors, source, ignore_mismatched_sizes)
+
+
+def assign(expected, tensors, source="the checkpoint", ignore_mismatched_sizes=False):
+    """Assign a canonical checkpoint to variables.
 
     A new head, an absent pooler, new cross-attention (a decoder that starts from an encoder) and
     layers beyond the network's last (a network that keeps the first ones) are reported; anything
     else that does not match is an error, and then no variable has been changed.
 
     Args:
-        network: the network.
+        expected: list of the `names.Weight`s of a network.
         tensors: name → array, with or without the `roformer.` prefix; not to be written to
             afterwards, as the network may keep their memory.
         source: what to call the checkpoint in errors.
         ignore_mismatched_sizes: keep the network's values where shapes differ.
-        expected: the `names.Weight`s to assign, by default those of the network.
 
     Returns:
         `LoadingReport`.
@@ -61,7 +79,6 @@ def load(network, tensors, source="the checkpoint", ignore_mismatched_sizes=Fals
     _refuse_other_models(tensors, source)
     report = LoadingReport()
     assignments = []
-    expected = list(weights(network)) if expected is None else expected
     for weight in expected:
         if weight.name not in tensors:
             report.missing_keys.append(weight.name)
@@ -173,7 +190,7 @@ def computed(config) -> dict[str, np.ndarray]:
         "transformers keeps among the weights",
         "give the config the number that the model was trained with",
     )
-    frequencies = 10000.0 ** (-np.arange(0, size, 2) / size)
+    frequencies = BASE ** (-np.arange(0, size, 2) / size)
     angles = np.arange(config.max_position_embeddings)[:, None] * frequencies
     table = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
     return {"roformer.encoder.embed_positions.weight": table.astype("float32")}

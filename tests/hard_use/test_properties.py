@@ -11,7 +11,7 @@ from keras import ops
 from keras_roformer.config import RoFormerConfig
 from keras_roformer.layers import RotaryEmbedding, apply_rotary, rotary_angles, rotary_frequencies
 from keras_roformer.layers.base import causal_bias, padding_bias
-from keras_roformer.weights import names
+from keras_roformer.weights import layouts, names
 from tests.hard_use.common import ids, make, often, outputs
 from tests.tolerances import FLOAT32
 
@@ -111,7 +111,7 @@ def test_every_name_maps_back(task, changes, cross):
     table = list(names.weights(network))
     assert len({w.name for w in table}) == len(table) == len(network.trainable_variables)
     assert {id(w.variable) for w in table} == {id(v) for v in network.trainable_variables}
-    paths = {names.flax_path(w.name, w.kind) for w in table}
+    paths = {layouts.flax_path(w.name, w.kind) for w in table}
     assert len(paths) == len(table)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from keras_roformer.facades import base as facades
 from keras_roformer.tasks import TASKS, reduce_loss
-from keras_roformer.weights import names
+from keras_roformer.weights import layouts, names
 from tests.oracle import cases
 from tests.parity.models import (
     BACKEND,
@@ -188,7 +188,7 @@ def flax_gradients(model, weights, arguments):
     found = []
     for weight in weights:
         leaf = gradients
-        for part in names.flax_path(weight.name, weight.kind):
+        for part in layouts.flax_path(weight.name, weight.kind):
             leaf = leaf[part]
         found.append(leaf)
     return found
