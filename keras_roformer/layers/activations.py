@@ -1,21 +1,14 @@
 """The activations that RoFormer's `hidden_act` can name."""
 
 import functools
-import math
 
 import keras
 from keras import ops
 
-
-def _gelu(x):
-    if keras.config.backend() != "tensorflow":
-        return ops.gelu(x, approximate=False)
-    # TensorFlow's own has the operation Erfc, which no ONNX file and no LiteRT kernel has.
-    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
-
+from keras_roformer.layers import kernels
 
 _ACTIVATIONS = {
-    "gelu": _gelu,
+    "gelu": kernels.gelu,
     "gelu_new": functools.partial(ops.gelu, approximate=True),
     "gelu_pytorch_tanh": functools.partial(ops.gelu, approximate=True),
     "quick_gelu": lambda x: x * ops.sigmoid(1.702 * x),

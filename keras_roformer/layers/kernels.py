@@ -66,6 +66,14 @@ def layer_norm(layer, x):
     )
 
 
+def gelu(x):
+    """GELU with the error function, not its tanh approximation."""
+    if keras.config.backend() != "tensorflow":
+        return ops.gelu(x, approximate=False)
+    # TensorFlow's own has the operation Erfc, which no ONNX file and no LiteRT kernel has.
+    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
+
+
 def empty(shape, dtype):
     """A tensor for `fill`, whose values do not matter."""
     if keras.config.backend() == "torch":
