@@ -404,8 +404,7 @@ def _spread(weights, values):
 _head = property(lambda self: self.network.head, doc="The head, a Keras layer.")
 
 
-def _registered(cls):
-    return keras.saving.register_keras_serializable(package="keras_roformer")(cls)
+_registered = keras.saving.register_keras_serializable(package="keras_roformer")
 
 
 @_registered

@@ -36,6 +36,8 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
     transformers_class = None
     # The constructor's arguments beside backbone and preprocessor.
     argument_names = ()
+    # Argument of the constructor → field of `RoFormerConfig` that says the same.
+    config_fields = {}
     # Arguments that the task needs its backbone to be made with.
     backbone_arguments = {}
 
@@ -166,7 +168,7 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
     @classmethod
     def arguments_of(cls, config):
         """Arguments of the constructor that a checkpoint's `RoFormerConfig` tells."""
-        return {}
+        return {name: getattr(config, field) for name, field in cls.config_fields.items()}
 
     def network(self):
         """This model as the table of weight names sees it, see `keras_roformer.weights.names`."""
@@ -179,7 +181,8 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
 
     def roformer_config(self):
         """The `RoFormerConfig` of this model."""
-        return self.backbone.roformer_config(architectures=[self.transformers_class])
+        own = {field: getattr(self, name) for name, field in self.config_fields.items()}
+        return self.backbone.roformer_config(architectures=[self.transformers_class], **own)
 
     def get_config(self):
         config = super().get_config()

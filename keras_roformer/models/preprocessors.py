@@ -22,8 +22,8 @@ from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.data import in_tf_graph, is_text, output, texts_of
 from keras_roformer.models.preset_names import FromPreset
 from keras_roformer.models.tokenizer import RoFormerHubTokenizer
+from keras_roformer.tasks import IGNORED_LABEL
 
-IGNORED_LABEL = -100
 _LABELS, _WEIGHTS = "y", "sample_weight"
 
 
@@ -72,9 +72,8 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
 
     @sequence_length.setter
     def sequence_length(self, value):
-        least = 3
-        if value is not None and value < least:
-            raise ValueError(f"sequence_length must be at least {least} or None, got {value}")
+        if value is not None and value < 3:
+            raise ValueError(f"sequence_length must be at least 3 or None, got {value}")
         self._sequence_length = value
 
     def build(self, input_shape=None):
@@ -252,7 +251,7 @@ def _weigh(features, weights):
 
 
 def _to_numpy(x):
-    if x is None or isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray):
         return x
     return keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else np.asarray(x)
 

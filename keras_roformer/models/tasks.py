@@ -22,9 +22,7 @@ from keras_roformer.models.preprocessors import (
     RoFormerTokenClassifierPreprocessor,
 )
 
-
-def _register(cls):
-    return keras.saving.register_keras_serializable(package="keras_roformer")(cls)
+_register = keras.saving.register_keras_serializable(package="keras_roformer")
 
 
 def _head_arguments(backbone, *names):
@@ -73,6 +71,7 @@ class RoFormerMaskedLM(RoFormerTask, MaskedLM):
     task = "masked_lm"
     transformers_class = "RoFormerForMaskedLM"
     argument_names = ("masked_only", "tie_weights")
+    config_fields = {"tie_weights": "tie_word_embeddings"}
 
     def __init__(self, backbone, preprocessor=None, masked_only=True, tie_weights=True, **kwargs):
         if preprocessor is not None and preprocessor.masked_only != masked_only:
@@ -94,15 +93,6 @@ class RoFormerMaskedLM(RoFormerTask, MaskedLM):
             states, word_embeddings=backbone.token_embedding, positions=inputs.get("mask_positions")
         )
         super().__init__(inputs=inputs, outputs=logits, **kwargs)
-
-    @classmethod
-    def arguments_of(cls, config):
-        return {"tie_weights": config.tie_word_embeddings}
-
-    def roformer_config(self):
-        config = super().roformer_config()
-        config.tie_word_embeddings = self.tie_weights
-        return config
 
 
 @_register
@@ -131,6 +121,7 @@ class RoFormerTextClassifier(RoFormerTask, TextClassifier):
     task = "sequence_classification"
     transformers_class = "RoFormerForSequenceClassification"
     argument_names = ("num_classes", "activation", "dropout")
+    config_fields = {"num_classes": "num_labels"}
 
     def __init__(
         self,
@@ -156,15 +147,6 @@ class RoFormerTextClassifier(RoFormerTask, TextClassifier):
                 outputs
             )
         super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
-
-    @classmethod
-    def arguments_of(cls, config):
-        return {"num_classes": config.num_labels}
-
-    def roformer_config(self):
-        config = super().roformer_config()
-        config.num_labels = self.num_classes
-        return config
 
 
 class _Compiled(RoFormerTask, Task):
@@ -217,6 +199,7 @@ class RoFormerTokenClassifier(_Compiled):
     task = "token_classification"
     transformers_class = "RoFormerForTokenClassification"
     argument_names = ("num_classes", "dropout")
+    config_fields = {"num_classes": "num_labels"}
 
     def __init__(self, backbone, num_classes, preprocessor=None, dropout=None, **kwargs):
         self.backbone = backbone
@@ -228,15 +211,6 @@ class RoFormerTokenClassifier(_Compiled):
         )
         outputs = self.head(backbone(backbone.input)["sequence_output"])
         super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
-
-    @classmethod
-    def arguments_of(cls, config):
-        return {"num_classes": config.num_labels}
-
-    def roformer_config(self):
-        config = super().roformer_config()
-        config.num_labels = self.num_classes
-        return config
 
 
 @_register
@@ -287,6 +261,7 @@ class RoFormerMultipleChoice(_Compiled):
     task = "multiple_choice"
     transformers_class = "RoFormerForMultipleChoice"
     argument_names = ("summary_type",)
+    config_fields = {"summary_type": "summary_type"}
 
     def __init__(self, backbone, preprocessor=None, summary_type="last", **kwargs):
         self.backbone = backbone
@@ -302,15 +277,6 @@ class RoFormerMultipleChoice(_Compiled):
             scores, inputs["token_ids"]
         )
         super().__init__(inputs=inputs, outputs=logits, **kwargs)
-
-    @classmethod
-    def arguments_of(cls, config):
-        return {"summary_type": config.summary_type}
-
-    def roformer_config(self):
-        config = super().roformer_config()
-        config.summary_type = self.summary_type
-        return config
 
 
 @_register
@@ -405,6 +371,7 @@ class RoFormerCausalLM(RoFormerTask, CausalLM):
     task = "causal_lm"
     transformers_class = "RoFormerForCausalLM"
     argument_names = ("tie_weights",)
+    config_fields = {"tie_weights": "tie_word_embeddings"}
     backbone_arguments = {"causal": True}
 
     def __init__(self, backbone, preprocessor=None, tie_weights=True, **kwargs):
@@ -422,15 +389,6 @@ class RoFormerCausalLM(RoFormerTask, CausalLM):
         states = backbone({**inputs, "segment_ids": segments})["sequence_output"]
         logits = self.head(states, word_embeddings=backbone.token_embedding)
         super().__init__(inputs=inputs, outputs=logits, **kwargs)
-
-    @classmethod
-    def arguments_of(cls, config):
-        return {"tie_weights": config.tie_word_embeddings}
-
-    def roformer_config(self):
-        config = super().roformer_config()
-        config.tie_word_embeddings = self.tie_weights
-        return config
 
     # Generation
 
