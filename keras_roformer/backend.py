@@ -4,8 +4,8 @@ import importlib.util
 import os
 import sys
 
-# Backend → the package that must be installed; in the order of preference when all are free.
-PACKAGES = {"jax": "jax", "torch": "torch", "tensorflow": "tensorflow"}
+# By the names of their packages, in the order of preference when all are free.
+BACKENDS = ("jax", "torch", "tensorflow")
 
 
 def current_backend():
@@ -27,8 +27,8 @@ def use_backend(backend, wanted_by=None):
         ImportError: its package is not installed.
         RuntimeError: another backend is decided already.
     """
-    if backend not in PACKAGES:
-        raise ValueError(f"unknown backend {backend!r}; use one of {', '.join(PACKAGES)}")
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; use one of {', '.join(BACKENDS)}")
     wanted_by = wanted_by or "keras_roformer"
     decided = current_backend()
     if decided is not None and decided != backend:
@@ -37,9 +37,9 @@ def use_backend(backend, wanted_by=None):
             f"{decided}; set KERAS_BACKEND={backend} before Keras is first imported, or use the "
             f"classes of {decided}"
         )
-    if importlib.util.find_spec(PACKAGES[backend]) is None:
+    if importlib.util.find_spec(backend) is None:
         raise ImportError(
-            f"{wanted_by} needs {PACKAGES[backend]}, which is not installed; "
+            f"{wanted_by} needs {backend}, which is not installed; "
             f"install it with: pip install 'keras-roformer[{backend}]'"
         )
     os.environ["KERAS_BACKEND"] = backend
@@ -54,8 +54,7 @@ def choose_backend(backend=None):
     """
     backend = backend or current_backend()
     if backend is None:
-        installed = (b for b, p in PACKAGES.items() if importlib.util.find_spec(p) is not None)
-        backend = next(installed, None)
+        backend = next(filter(importlib.util.find_spec, BACKENDS), None)
     if backend is None:
         raise ImportError(
             "none of jax, torch and tensorflow is installed; install one with: "

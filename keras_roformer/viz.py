@@ -287,7 +287,7 @@ def _encode(tokenizer, text):
     if not isinstance(text, str):
         raise TypeError(f"text must be one string, got {type(text).__name__}")
     tokens = tokenizer.convert_ids_to_tokens(tokenizer(text)["input_ids"])
-    return tokens, dict(tokenizer(text, return_tensors=TENSORS[keras.backend.backend()]))
+    return tokens, dict(tokenizer(text, return_tensors=TENSORS[keras.config.backend()]))
 
 
 def _on_device(model, inputs):
@@ -312,7 +312,7 @@ def _in_evaluation(model):
 def _is_torch():
     import keras
 
-    return keras.backend.backend() == "torch"
+    return keras.config.backend() == "torch"
 
 
 def _numpy(tensor):
@@ -357,7 +357,7 @@ def _gradient(function, x):
     """The gradient of a scalar function of a tensor, on the running backend."""
     import keras
 
-    backend = keras.backend.backend()
+    backend = keras.config.backend()
     if backend == "jax":
         import jax
 

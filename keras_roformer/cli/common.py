@@ -10,7 +10,8 @@ import warnings
 
 import click
 
-BACKENDS = ("jax", "torch", "tensorflow")
+from keras_roformer.backend import BACKENDS
+
 # Columns that are flush right in a terminal's tables.
 _NUMBERS = {"probability", "score", "similarity", "start", "end", "line", "parameters", "size"}
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras_roformer import presets
 from keras_roformer.backend import choose_backend
 from keras_roformer.config import CONFIG_NAME, RoFormerConfig
+from keras_roformer.pipelines.runtime import RUNTIMES, runtime_of
 from keras_roformer.saving import atomic_folder
 from keras_roformer.weights import checkpoint, names
 
@@ -122,8 +123,7 @@ def _model_class(config, tensors, backend):
     named = (config.architectures or [""])[0].removeprefix("Flax").removeprefix("TF")
     head = next((head for name, head in heads.items() if name in tensors), "Model")
     task = named.removeprefix("RoFormer") if named.startswith("RoFormer") else head
-    prefix = {"torch": "", "tensorflow": "TF", "jax": "Flax"}[backend]
-    return getattr(keras_roformer, f"{prefix}RoFormer{task}")
+    return getattr(keras_roformer, f"{RUNTIMES[backend].prefix}RoFormer{task}")
 
 
 def _load(cls, directory, format):
@@ -139,8 +139,6 @@ def _load(cls, directory, format):
 
 def _difference(first, second, config):
     """Largest difference of two models' outputs for random tokens, over the largest output."""
-    from keras_roformer.pipelines.runtime import runtime_of
-
     rng = np.random.default_rng(0)
     shape = (_SHAPE[0], 2, _SHAPE[1]) if first.task == "multiple_choice" else _SHAPE
     batch = {

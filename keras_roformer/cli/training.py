@@ -125,7 +125,7 @@ def fine_tune(
         ),
         weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         # On TensorFlow, XLA would compile every width; JAX without it would compile nothing at all.
-        jit_compile=keras.backend.backend() == "jax",
+        jit_compile=keras.config.backend() == "jax",
     )
     main_score = "accuracy" if task == "text-classification" else "f1"
     best, best_weights = None, None
@@ -297,11 +297,11 @@ def batches_of(encoded, batch_size, rng):
     """
     import keras
 
-    from keras_roformer.pipelines.runtime import rows_and_masks
+    from keras_roformer.pipelines.runtime import padded_rows, rows_and_masks
 
     lengths = np.array([len(ids) for ids, _, _ in encoded])
     widths = None
-    if keras.backend.backend() == "jax":
+    if keras.config.backend() == "jax":
         widths = few_widths(lengths, batch_size, WIDTHS)
 
     class Batches(keras.utils.PyDataset):
@@ -319,13 +319,13 @@ def batches_of(encoded, batch_size, rng):
             if widths is not None:
                 width = widths[np.searchsorted(widths, width)]
             x = {
-                "input_ids": _padded([ids for ids, _, _ in rows], width, "int32"),
+                "input_ids": padded_rows([ids for ids, _, _ in rows], width),
                 "attention_mask": rows_and_masks(lengths[chosen], width),
             }
             labels, weights = [row[1] for row in rows], [row[2] for row in rows]
             if isinstance(labels[0], int):
                 return x, np.array(labels, "int32"), np.array(weights, "float32")
-            return x, _padded(labels, width, "int32"), _padded(weights, width, "float32")
+            return x, padded_rows(labels, width), padded_rows(weights, width, dtype="float32")
 
         def on_epoch_end(self):
             order = np.arange(len(encoded)) if rng is None else rng.permutation(len(encoded))
@@ -366,13 +366,6 @@ def few_widths(lengths, batch_size, count):
                 tokens[last] = found[best]
                 chosen[last] = [*chosen[best], int(tops[last])]
     return chosen[-1]
-
-
-def _padded(lists, width, dtype):
-    array = np.zeros((len(lists), width), dtype)
-    for row, values in zip(array, lists, strict=True):
-        row[: len(values)] = values
-    return array
 
 
 def _scores(classifier, batches, task, labels):

@@ -9,7 +9,7 @@ import types
 
 import numpy as np
 
-from keras_roformer.pipelines.runtime import padded_size, rows_and_masks
+from keras_roformer.pipelines.runtime import padded_rows, padded_size, rows_and_masks
 
 # Batches are made smaller where their outputs would be more numbers than this (0.5 GB).
 MOST_OUTPUTS = 2**27
@@ -207,17 +207,17 @@ class Pipeline:
         width = self._padded(max(lengths))
         fill = self.tokenizer.pad_token_id or 0
         batch = {
-            "input_ids": _stacked([row["input_ids"] for row in rows], width, fill),
+            "input_ids": padded_rows([row["input_ids"] for row in rows], width, fill),
             "attention_mask": rows_and_masks(lengths, width),
         }
         if any("token_type_ids" in row for row in rows):
             types = [row.get("token_type_ids", ()) for row in rows]
-            batch["token_type_ids"] = _stacked(types, width, 0)
+            batch["token_type_ids"] = padded_rows(types, width)
         if "logits_positions" in rows[0]:
             positions = [row["logits_positions"] for row in rows]
             most = max(map(len, positions))
             most = 1 << (most - 1).bit_length() if self.runtime.fixed_shapes else most
-            batch["logits_positions"] = _stacked(positions, most, 0)
+            batch["logits_positions"] = padded_rows(positions, most)
         return batch
 
     def _check_ids(self, ids):
@@ -227,13 +227,6 @@ class Pipeline:
                 f"the tokenizer gives the id {ids.max()}, but the model knows only ids below "
                 f"vocab_size={size}; use the tokenizer of the model"
             )
-
-
-def _stacked(lists, width, fill):
-    array = np.full((len(lists), width), fill, "int32")
-    for row, values in zip(array, lists, strict=True):
-        row[: len(values)] = values
-    return array
 
 
 def _iterate(inputs, pipe):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_roformer.pipelines.base import Pipeline, Sample, at_least, softmax, text_of, without_none
-from keras_roformer.pipelines.runtime import rows_and_masks
+from keras_roformer.pipelines.runtime import padded_rows, rows_and_masks
 
 
 class MultipleChoicePipeline(Pipeline):
@@ -66,17 +66,17 @@ class MultipleChoicePipeline(Pipeline):
         return length
 
     def _arrays(self, rows):
-        choices, width = len(rows[0]["input_ids"]), self.length(rows[0])
-        fills = {"input_ids": self.tokenizer.pad_token_id or 0, "token_type_ids": 0}
-        batch = {}
-        for name, fill in fills.items():
-            batch[name] = np.full((len(rows), choices, width), fill, "int32")
-            for array, row in zip(batch[name], rows, strict=True):
-                for values, ids in zip(array, row[name], strict=True):
-                    values[: len(ids)] = ids
-        lengths = [len(ids) for row in rows for ids in row["input_ids"]]
-        masks = rows_and_masks(lengths, width)
-        return {**batch, "attention_mask": masks.reshape(len(rows), choices, width)}
+        shape = len(rows), len(rows[0]["input_ids"]), self.length(rows[0])
+        ids, types = (
+            [choice for row in rows for choice in row[name]]
+            for name in ("input_ids", "token_type_ids")
+        )
+        batch = {
+            "input_ids": padded_rows(ids, shape[-1], self.tokenizer.pad_token_id or 0),
+            "token_type_ids": padded_rows(types, shape[-1]),
+            "attention_mask": rows_and_masks(list(map(len, ids)), shape[-1]),
+        }
+        return {name: array.reshape(shape) for name, array in batch.items()}
 
     def postprocess(self, sample, options):
         scores = softmax(sample.outputs[0])

@@ -5,6 +5,8 @@ import logging
 
 import numpy as np
 
+from keras_roformer import config
+
 logger = logging.getLogger("keras_roformer")
 
 
@@ -199,7 +201,7 @@ class TensorFlow(Runtime):
 
         if cls.add_pooler:  # no pipeline uses it, and a checkpoint without one gives a warning
             cls = type(cls.__name__, (cls,), {"add_pooler": False})
-        # The TF classes take their dtype from Keras's policy.
+        # By Keras's policy: `from_pretrained` itself takes no mixed one, with float32 weights.
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(f"mixed_{dtype}" if dtype else "float32")
         try:
@@ -246,9 +248,7 @@ def implied_backend(*values):
 
 def dtype_name(dtype):
     """A framework's dtype, or its name, as one of "float32", "bfloat16", "float16", None."""
-    from keras_roformer.config import RoFormerConfig
-
-    name = RoFormerConfig(dtype=dtype).dtype
+    name = config.dtype_name(dtype)
     if name not in (None, "float32", "bfloat16", "float16"):
         raise ValueError(f"dtype must be float32, bfloat16 or float16, got {dtype!r}")
     return name
@@ -258,6 +258,14 @@ def padded_size(size):
     """The next of the few sizes that shapes are padded to: 16, 24, 32, 48, 64, 96, 128, …"""
     power = max(16, 1 << (size - 1).bit_length())
     return 3 * power // 4 if 16 < power and size <= 3 * power // 4 else power
+
+
+def padded_rows(lists, width, fill=0, dtype="int32"):
+    """The (B, width) array of lists, filled up with `fill`."""
+    array = np.full((len(lists), width), fill, dtype)
+    for row, values in zip(array, lists, strict=True):
+        row[: len(values)] = values
+    return array
 
 
 def rows_and_masks(lengths, width):
