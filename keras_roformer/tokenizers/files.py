@@ -6,6 +6,9 @@ from pathlib import Path
 
 from tokenizers import AddedToken
 
+from ..presets import resolve
+from .special import as_added
+
 _NAMES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
           "added_tokens.json", "config.json")  # fmt: skip
 
@@ -17,13 +20,9 @@ def find_files(name_or_path, *, subfolder="", **hub):
             f"Give a directory, the name of a preset or a hub id, not {name_or_path!r}."
         )
     path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        return path / subfolder if subfolder else path
     if path.is_file():
         return path
-    from ..presets import resolve
-
-    return Path(resolve(os.fspath(name_or_path), subfolder=subfolder, weights=(), **hub))
+    return resolve(os.fspath(name_or_path), subfolder=subfolder or "", weights=(), **hub)
 
 
 def _read_json(path):
@@ -39,7 +38,7 @@ def _read_json(path):
 def _added(value):
     """``value`` with the dicts that stand for AddedTokens turned into these."""
     if isinstance(value, dict) and value.get("__type") == "AddedToken":
-        return AddedToken(**{k: v for k, v in value.items() if k != "__type"})
+        return as_added(value)
     if isinstance(value, dict):
         return {key: _added(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -81,7 +80,7 @@ def read_settings(path):
         for index, token in settings["added_tokens_decoder"].items():
             if not isinstance(token, dict) or "content" not in token:
                 raise ValueError(f"added_tokens_decoder[{index!r}]={token!r} is no token.")
-            added[int(index)] = AddedToken(**{k: v for k, v in token.items() if k != "__type"})
+            added[int(index)] = as_added(token)
     else:
         if "special_tokens_map.json" in files:
             for key, value in _read_json(files["special_tokens_map.json"]).items():
