@@ -11,6 +11,7 @@ import keras_roformer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
+import score_preset
 import tune_law
 import tune_ner
 import tune_sentiment
@@ -206,7 +207,7 @@ def test_training_learns_and_the_preset_loads(task, tmp_path, family_prefix, mon
     architecture = "RoFormerFor" + task.title().replace("_", "")
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "tool.py", raising=False)
     tuning.write_preset(arguments, model, tokenizer, architecture, log, task=task)
-    tuning.add_scores(arguments.out, {"test": 1})
+    score_preset.add_scores(arguments.out, {"test": 1})
     again = tuning.make_model(arguments.out, task, ["no", "yes"])
     for one, other in zip(
         tuning.predict(model, tokenizer, rows[:4]),

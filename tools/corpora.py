@@ -72,8 +72,8 @@ class Review(NamedTuple):
 
     @property
     def block_test(self) -> bool:
-        """The split that counts: blocks of 40 lines keep the fragments of a review together."""
-        return stable_hash(f"{self.label}:{self.line // 40}") % 5 == 0
+        """The split that counts."""
+        return review_part(self.label, self.line) == 0
 
     @property
     def hash_test(self) -> bool:
@@ -94,7 +94,7 @@ class Paragraph(NamedTuple):
 
     @property
     def test(self) -> bool:
-        return stable_hash(str(self.index // 50)) % 10 == 0
+        return news_part(self.index) == 0
 
 
 class Article(NamedTuple):
@@ -107,13 +107,45 @@ class Article(NamedTuple):
 
     @property
     def test(self) -> bool:
-        """Whole laws are held out, so that a test article's law was never seen."""
-        return stable_hash(self.law) % 5 == 0
+        return law_part(self.law) == 0
 
 
 def stable_hash(text: str) -> int:
     """MD5 of the UTF-8 text as an integer: the same on every machine and Python."""
     return int(hashlib.md5(text.encode()).hexdigest(), 16)
+
+
+# The parts of the labelled tasks, of which number 0 is the test part.
+
+
+def review_part(label: int, line: int) -> int:
+    """One of 5; blocks of 40 lines keep the fragments of a review together."""
+    return stable_hash(f"{label}:{line // 40}") % 5
+
+
+def news_part(index: int) -> int:
+    """One of 10, by blocks of 50 paragraphs."""
+    return stable_hash(str(index // 50)) % 10
+
+
+def law_part(law: str) -> int:
+    """One of 5; whole laws, so that a test article's law was never seen."""
+    return stable_hash(law) % 5
+
+
+def divided(rows: Iterable[dict], part_of, dev: bool) -> tuple[list[dict], list[dict]]:
+    """Training and test rows of a labelled task.
+
+    Args:
+        part_of: row -> number of its part.
+        dev: take part 1 in place of the test part, which is left out.
+    """
+    parts = ([], [])
+    for row in rows:
+        number = part_of(row)
+        if number or not dev:
+            parts[number == int(dev)].append(row)
+    return parts
 
 
 def text_key(text: str) -> str:

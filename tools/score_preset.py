@@ -168,11 +168,19 @@ def score(preset, train, heldout, sources):
         "sample": sample_scores(logits_of, tokenizer),
         "everyday": everyday_scores(logits_of, tokenizer),
     }
-    path = preset / "metadata.json"
-    metadata = json.loads(path.read_text("utf-8"))
-    metadata["scores"] = scores
-    path.write_text(json.dumps(metadata, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    add_scores(preset, scores)
     print(json.dumps(scores, ensure_ascii=False, indent=2))
+
+
+def add_scores(preset, scores):
+    """Put the scores into a preset's metadata."""
+    metadata = json.loads((preset / "metadata.json").read_text("utf-8"))
+    write_metadata(preset, metadata | {"scores": scores})
+
+
+def write_metadata(preset, metadata):
+    text = json.dumps(metadata, ensure_ascii=False, indent=2)
+    (preset / "metadata.json").write_text(text + "\n", "utf-8")
 
 
 def load_rows(corpus):

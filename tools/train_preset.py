@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 from masking import LENGTH, MASK_RATE, mask_batch
-from score_preset import evaluate, load_rows, score, text_mask
+from score_preset import evaluate, load_rows, score, text_mask, write_metadata
 
 PRESET = Path(__file__).resolve().parents[1] / "presets" / "roformer_tiny_zh"
 ARCHITECTURE = dict(
@@ -383,8 +383,7 @@ def write_preset(arguments, model, config, tokenizer, corpus, rows, before):
             "before": before,
         },
     }
-    text = json.dumps(metadata, ensure_ascii=False, indent=2)
-    (out / "metadata.json").write_text(text + "\n", "utf-8")
+    write_metadata(out, metadata)
 
 
 if __name__ == "__main__":

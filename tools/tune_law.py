@@ -15,14 +15,8 @@ from tune_sentiment import encode
 
 
 def split(articles, dev):
-    """Training and test rows; of the training part alone with `dev`."""
-    if dev:
-        articles = [article for article in articles if article["split"] == "train"]
-    number = 1 if dev else 0
-    parts = ([], [])
-    for article in articles:
-        parts[corpora.stable_hash(article["law"]) % 5 == number].append(article)
-    return parts
+    """Training and test rows, see `corpora.divided`."""
+    return corpora.divided(articles, lambda article: corpora.law_part(article["law"]), dev)
 
 
 def main() -> None:

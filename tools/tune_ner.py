@@ -14,6 +14,7 @@ from collections import Counter
 
 import corpora
 import numpy as np
+import score_preset
 import tuning
 from masking import CLS, SEP
 
@@ -23,19 +24,11 @@ SAMPLE = tuning.ROOT / "tests" / "data" / "ner_sample.txt"
 
 
 def split(news, dev):
-    """Training and test paragraphs; of the training part alone with `dev`."""
-
-    def block(paragraph):
-        return corpora.stable_hash(str(paragraph["index"] // 50)) % 10
-
-    if dev:
-        news = [paragraph for paragraph in news if paragraph["split"] == "train"]
-    number = 1 if dev else 0
-    parts = ([], [])
-    for paragraph in news:
-        words = [corpora.normalize(word) for word in paragraph["words"]]
-        parts[block(paragraph) == number].append((words, paragraph["tags"]))
-    return parts
+    """`(words, tags)` of training and test paragraphs, see `corpora.divided`."""
+    return tuple(
+        [(list(map(corpora.normalize, row["words"])), row["tags"]) for row in part]
+        for part in corpora.divided(news, lambda row: corpora.news_part(row["index"]), dev)
+    )
 
 
 # Entities: sets of (start, end, class), in characters ----------------------------------------
@@ -283,7 +276,7 @@ def tune_entities(arguments, tokenizer, train, test):
         "seeds": tuning.of_seeds(scores, "f1"),
         "sample": entity_scores(own_gold, own),
     }
-    tuning.add_scores(arguments.out, results)
+    score_preset.add_scores(arguments.out, results)
     print(json.dumps(results, indent=2))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import corpora
 import numpy as np
+import score_preset
 import tuning
 from masking import CLS, SEP
 
@@ -19,16 +20,8 @@ SAMPLE = tuning.ROOT / "tests" / "data" / "sentiment_sample.tsv"
 
 
 def split(reviews, dev):
-    """Training and test rows; of the training part alone with `dev`."""
-
-    def block(review):
-        return corpora.stable_hash(f"{review['label']}:{review['line'] // 40}") % 5
-
-    if dev:
-        reviews = [review for review in reviews if review["block"] == "train"]
-    number = 1 if dev else 0
-    train = [review for review in reviews if block(review) != number]
-    return train, [review for review in reviews if block(review) == number]
+    """Training and test rows, see `corpora.divided`."""
+    return corpora.divided(reviews, lambda r: corpora.review_part(r["label"], r["line"]), dev)
 
 
 def encode(tokenizer, texts, max_length=None):
@@ -120,7 +113,7 @@ def main() -> None:
         "seeds": means,
         "sample": tuning.accuracy(own.argmax(axis=-1) == sample_labels),
     }
-    tuning.add_scores(arguments.out, results)
+    score_preset.add_scores(arguments.out, results)
     print(json.dumps(results, indent=2))
 
 

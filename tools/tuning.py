@@ -16,10 +16,11 @@ from pathlib import Path
 import corpora
 import masking
 import numpy as np
+import score_preset
 import train_preset
+from masking import IGNORED
 
 ROOT = Path(__file__).resolve().parents[1]
-IGNORED = -100
 BASE = ROOT / "presets" / "roformer_tiny_zh"
 
 
@@ -375,8 +376,7 @@ def write_preset(arguments, model, tokenizer, architecture, log, **facts):
             },
         },
     }
-    text = json.dumps(metadata, ensure_ascii=False, indent=2)
-    (out / "metadata.json").write_text(text + "\n", "utf-8")
+    score_preset.write_metadata(out, metadata)
 
 
 def steps_of(preset):
@@ -385,10 +385,3 @@ def steps_of(preset):
     if not path.is_file():
         return None
     return train_preset.total_steps(json.loads(path.read_text("utf-8"))["training"])
-
-
-def add_scores(preset, scores):
-    """Put the scores into a preset's metadata."""
-    path = preset / "metadata.json"
-    metadata = json.loads(path.read_text("utf-8")) | {"scores": scores}
-    path.write_text(json.dumps(metadata, ensure_ascii=False, indent=2) + "\n", "utf-8")
