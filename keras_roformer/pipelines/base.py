@@ -51,6 +51,7 @@ class Pipeline:
     model_class = None  # name of the documented class, without the prefix of its family
     default_model = None
     arguments = {}  # the task's own arguments and their defaults
+    least = {}  # the least values of those that are integers
     takes = "a text"  # what one input is, for errors
 
     def __init__(self, model, tokenizer, runtime, batch_size=32, **defaults):
@@ -64,6 +65,10 @@ class Pipeline:
 
     def check(self, given):
         """Check those of the task's arguments that are given; gives them in their usual form."""
+        given = without_none(given)
+        for name, least in self.least.items():
+            if name in given:
+                at_least(name, given[name], least)
         return given
 
     def read(self, item):

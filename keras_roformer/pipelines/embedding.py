@@ -2,14 +2,7 @@
 
 import numpy as np
 
-from keras_roformer.pipelines.base import (
-    Pipeline,
-    Sample,
-    at_least,
-    one_of,
-    text_of,
-    without_none,
-)
+from keras_roformer.pipelines.base import Pipeline, Sample, one_of, text_of
 
 POOLINGS = ("mean", "cls")
 
@@ -19,13 +12,12 @@ class _Embedding(Pipeline):
 
     model_class = "RoFormerModel"
     default_model = "roformer_tiny_zh"
+    least = dict(max_length=1)
 
     def check(self, given):
-        given = without_none(given)
+        given = super().check(given)
         if "pooling" in given:
             one_of("pooling", given["pooling"], POOLINGS)
-        if "max_length" in given:
-            at_least("max_length", given["max_length"])
         return given
 
     def rows(self, texts, options):

@@ -4,14 +4,7 @@ import logging
 
 import numpy as np
 
-from keras_roformer.pipelines.base import (
-    Pipeline,
-    Sample,
-    at_least,
-    shortened,
-    softmax,
-    without_none,
-)
+from keras_roformer.pipelines.base import Pipeline, Sample, shortened, softmax
 
 logger = logging.getLogger("keras_roformer")
 
@@ -35,11 +28,10 @@ class FillMaskPipeline(Pipeline):
     model_class = "RoFormerForMaskedLM"
     default_model = "roformer_tiny_zh"
     arguments = dict(top_k=5, targets=None)
+    least = dict(top_k=1)
 
     def check(self, given):
-        given = without_none(given)
-        if "top_k" in given:
-            at_least("top_k", given["top_k"])
+        given = super().check(given)
         if "targets" in given:
             targets = given["targets"]
             given["targets"] = self._target_ids([targets] if isinstance(targets, str) else targets)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_roformer.pipelines.base import Pipeline, Sample, at_least, softmax, text_of, without_none
+from keras_roformer.pipelines.base import Pipeline, Sample, softmax, text_of
 from keras_roformer.pipelines.runtime import padded_rows, rows_and_masks
 
 
@@ -23,13 +23,8 @@ class MultipleChoicePipeline(Pipeline):
     task = "multiple-choice"
     model_class = "RoFormerForMultipleChoice"
     arguments = dict(top_k=None)
+    least = dict(top_k=1)
     takes = 'a dict with "prompt" and "choices"'
-
-    def check(self, given):
-        given = without_none(given)
-        if "top_k" in given:
-            at_least("top_k", given["top_k"])
-        return given
 
     def __call__(self, inputs=None, *, prompt=None, choices=None, **arguments):
         inputs = {"prompt": prompt, "choices": choices} if inputs is None else inputs

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_roformer.pipelines.base import Pipeline, Sample, at_least, softmax, text_of, without_none
+from keras_roformer.pipelines.base import Pipeline, Sample, softmax, text_of
 from keras_roformer.tokenizers.packing import windows
 
 
@@ -52,16 +52,8 @@ class QuestionAnsweringPipeline(Pipeline):
         handle_impossible_answer=False,
         align_to_words=True,
     )
+    least = dict(top_k=1, max_seq_len=1, max_question_len=1, max_answer_len=1, doc_stride=0)
     takes = 'a dict with "question" and "context"'
-
-    def check(self, given):
-        given = without_none(given)
-        for name in ("top_k", "max_seq_len", "max_question_len", "max_answer_len"):
-            if name in given:
-                at_least(name, given[name])
-        if "doc_stride" in given:
-            at_least("doc_stride", given["doc_stride"], 0)
-        return given
 
     def __call__(self, *inputs, question=None, context=None, **arguments):
         if (question is None) != (context is None) or inputs and question is not None:

@@ -5,11 +5,9 @@ import numpy as np
 from keras_roformer.pipelines.base import (
     Pipeline,
     Sample,
-    at_least,
     one_of,
     softmax,
     text_of,
-    without_none,
 )
 
 _NOT_GIVEN = object()
@@ -36,17 +34,16 @@ class TextClassificationPipeline(Pipeline):
     arguments = dict(
         top_k=_NOT_GIVEN, function_to_apply="default", truncation=None, max_length=None
     )
+    least = dict(top_k=1)
     takes = 'a text or a dict with "text" and "text_pair"'
 
     def check(self, given):
-        top_k = {name: given[name] for name in ("top_k",) if name in given}
-        if top_k.get("top_k") is not None:
-            at_least("top_k", top_k["top_k"])
-        given = without_none(given)
+        all_labels = {"top_k": None} if given.get("top_k", 1) is None else {}
+        given = super().check(given)
         if "function_to_apply" in given:
             name = str(given["function_to_apply"]).lower()
             given["function_to_apply"] = one_of("function_to_apply", name, FUNCTIONS)
-        return {**given, **top_k}
+        return {**given, **all_labels}
 
     def __call__(self, inputs, **arguments):
         result = super().__call__(inputs, **arguments)

@@ -5,12 +5,10 @@ import numpy as np
 from keras_roformer.pipelines.base import (
     Pipeline,
     Sample,
-    at_least,
     one_of,
     shortened,
     softmax,
     text_of,
-    without_none,
 )
 from keras_roformer.tokenizers.packing import windows
 
@@ -47,16 +45,15 @@ class TokenClassificationPipeline(Pipeline):
         is_split_into_words=False,
         delimiter=" ",
     )
+    least = dict(stride=0)
 
     def check(self, given):
-        given = without_none(given)
+        given = super().check(given)
         if "aggregation_strategy" in given:
             name = str(given["aggregation_strategy"]).lower()
             given["aggregation_strategy"] = one_of("aggregation_strategy", name, STRATEGIES)
         if isinstance(given.get("ignore_labels"), str):
             raise ValueError(f"ignore_labels must be a list, got {given['ignore_labels']!r}")
-        if "stride" in given:
-            at_least("stride", given["stride"], 0)
         return given
 
     def __call__(self, inputs, **arguments):
