@@ -17,7 +17,7 @@ from keras_roformer.cli.common import (
     quiet,
     read_texts,
 )
-from keras_roformer.presets import WEIGHT_FILES, list_presets, resolve
+from keras_roformer.presets import WEIGHT_FILES
 
 DEFAULT_MODEL = "roformer_tiny_zh"
 
@@ -49,6 +49,8 @@ def tokenize(texts, path, ids, model, as_json, debug):
 @options(json_option, debug_option)
 def presets(as_json, debug):
     """List the presets in the box."""
+    from keras_roformer.presets import list_presets
+
     found = list_presets()
     if as_json:
         print_json(found)
@@ -83,6 +85,7 @@ def inspect(model, as_json, debug):
     """Show the configuration of a checkpoint, and how many parameters each part of it has."""
     with quiet(debug):
         from keras_roformer.config import RoFormerConfig
+        from keras_roformer.presets import resolve
         from keras_roformer.weights import checkpoint
 
         directory = resolve(model)
