@@ -98,16 +98,10 @@ def check_cached_logits(model, mask):
     found = []
     for use_cache in (True, False):
         prompt = decoding.Prompt.make(PROMPT.astype("int32"), mask.astype("int32"), None)
-        with decoding_context(model):
+        with model._backend.inference(model):
             run = decoding.Decoding(*model._runner(None), prompt, {}, 9, use_cache)
             found.append([run.start(1), *(run.advance(tokens.astype("int32")) for tokens in steps)])
     np.testing.assert_allclose(found[0], found[1], **FLOAT32)
-
-
-def decoding_context(model):
-    from keras_roformer.generation.mixin import _inference
-
-    return _inference(model)
 
 
 @pytest.mark.parametrize("beams", [1, 3])

@@ -6,6 +6,7 @@ TensorFlow, where every shape costs a compilation: prompts and caches are padded
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import warnings
@@ -56,12 +57,54 @@ def _reorder(cache, rows):
     ]
 
 
-class _JaxRunner:
-    """`_prefill` and `_step` as compiled functions of the weights; the cache is donated."""
+class _Runner:
+    """How a backend runs a model's network, `_prefill` and `_step`; what it has of its own.
+
+    Args:
+        network: the model's network.
+        variables: what it reads, kept alive so that no other has an id that `identity` has.
+    """
 
     pads_prompts = True
 
     def __init__(self, network, variables):
+        self.network, self.variables = network, variables
+        self.made_for = self.identity(variables)
+
+    @staticmethod
+    def identity(variables):
+        """What changes when compiled functions no longer fit: other variables (resized, pruned)."""
+        return list(map(id, variables))
+
+    @staticmethod
+    def weights_of(model, params):
+        """A model's variables and, for a runner that takes them, their values or `params`."""
+        return model.network.variables, None
+
+    @staticmethod
+    def inference(model):
+        """A context without gradients, on the device of the model."""
+        return contextlib.nullcontext()
+
+    @staticmethod
+    def draw_seed():
+        """A seed from the framework's global generator."""
+        raise NotImplementedError
+
+    @staticmethod
+    def tensor(array, like=None):
+        """An array as the framework gives it: on the device and with the integer dtype of `like`.
+
+        Without `like`, what a streamer or a processor gets: an array, or a torch tensor.
+        """
+        return array if like is None else ops.convert_to_tensor(array)
+
+
+class _JaxRunner(_Runner):
+    """`_prefill` and `_step` as compiled functions of the weights; the cache is donated."""
+
+    def __init__(self, network, variables):
+        super().__init__(network, variables)
         import jax
 
         def pure(function):
@@ -74,13 +117,21 @@ class _JaxRunner:
         self.prefill = jax.jit(pure(_prefill), static_argnums=1)
         self.step = jax.jit(pure(_step), donate_argnums=1)
 
+    @staticmethod
+    def weights_of(model, params):
+        values = model._ordered(model.params if params is None else params)
+        return [variable for _, variable in model._paths()], values
 
-class _TensorFlowRunner:
+    @staticmethod
+    def draw_seed():
+        return 0  # Flax's generate has a fixed key by default
+
+
+class _TensorFlowRunner(_Runner):
     """`_prefill` and `_step` as graphs."""
 
-    pads_prompts = True
-
     def __init__(self, network, variables):
+        super().__init__(network, variables)
         import tensorflow as tf
 
         self._prefill = tf.function(functools.partial(_prefill, network))
@@ -92,8 +143,22 @@ class _TensorFlowRunner:
     def step(self, values, cache, rows, inputs):
         return self._step(cache, rows, inputs)
 
+    @staticmethod
+    def draw_seed():
+        import tensorflow as tf
 
-class _TorchRunner:
+        return int(tf.random.uniform((), maxval=2**62, dtype="int64"))
+
+    @staticmethod
+    def tensor(array, like=None):
+        if like is None:
+            return array
+        integers = array.dtype.kind == "i" and "int" in str(like.dtype)
+        dtype = keras.backend.standardize_dtype(like.dtype) if integers else None
+        return ops.convert_to_tensor(array, dtype=dtype)
+
+
+class _TorchRunner(_Runner):
     """`_prefill` as it is; `_step` too, until a shape has come often enough to trace it.
 
     Of a step with a small model, nine tenths of the time go into Python; a trace runs without it
@@ -104,10 +169,40 @@ class _TorchRunner:
     STEPS_BEFORE_TRACE = 64
 
     def __init__(self, network, variables):
-        self.network = network
-        self.variables = variables
+        super().__init__(network, variables)
         self._counts = collections.Counter()
         self._traces = {}
+
+    @staticmethod
+    def identity(variables):
+        """Also when they are elsewhere (another device or dtype)."""
+        return [*map(id, variables), *(parameter.data_ptr() for parameter in variables)]
+
+    @staticmethod
+    def weights_of(model, params):
+        return list(model.parameters()), None
+
+    @staticmethod
+    @contextlib.contextmanager
+    def inference(model):
+        import torch
+
+        with torch.no_grad(), keras.device(str(model.device)):
+            yield
+
+    @staticmethod
+    def draw_seed():
+        import torch
+
+        return int(torch.randint(2**62, ()))
+
+    @staticmethod
+    def tensor(array, like=None):
+        import torch
+
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        tensor = tensor if tensor.is_floating_point() else tensor.long()
+        return tensor.to(like.device) if isinstance(like, torch.Tensor) else tensor
 
     def prefill(self, values, cache_length, inputs):
         # Not Keras's `__call__`, whose bookkeeping costs time.

@@ -1,6 +1,5 @@
 """`generate` of the causal classes."""
 
-import contextlib
 import dataclasses
 import functools
 
@@ -131,7 +130,7 @@ class GenerationMixin:
             encoder_attention_mask=encoder_attention_mask,
             cross_attn_head_mask=cross_attn_head_mask,
         )
-        with _inference(self):
+        with self._backend.inference(self):
             decoding = Decoding(
                 *self._runner(params),
                 Prompt.make(tokens, mask, types),
@@ -222,24 +221,15 @@ class GenerationMixin:
 
     def _runner(self, params):
         """The runner of this model's network, and the weights that it takes."""
-        variables, values = self.network.variables, None
-        if keras.config.backend() == "torch":
-            variables = list(self.parameters())
-        elif self.family == "Flax":
-            variables = [variable for _, variable in self._paths()]
-            values = self._ordered(self.params if params is None else params)
-        # Compiled functions are kept until the network has other variables (resized, pruned), or,
-        # on torch, until these are elsewhere (another device or dtype).
-        made_for = [id(variable) for variable in variables]
-        if keras.config.backend() == "torch":
-            made_for += [parameter.data_ptr() for parameter in variables]
+        variables, values = self._backend.weights_of(self, params)
         runner = self._kept_runner
-        if runner is None or runner.made_for != made_for:
-            runner = RUNNERS[keras.config.backend()](self.network, variables)
-            runner.made_for = made_for
-            runner.variables = variables  # alive, so that no other gets their ids
-            self._kept_runner = runner
+        if runner is None or runner.made_for != self._backend.identity(variables):
+            runner = self._kept_runner = self._backend(self.network, variables)
         return runner, values
+
+    @property
+    def _backend(self):
+        return RUNNERS[keras.config.backend()]
 
     def _seed(self, seed, prng_key):
         if prng_key is not None:
@@ -250,15 +240,7 @@ class GenerationMixin:
             return [int(word) for word in np.asarray(prng_key)]
         if seed is not None:
             return [int(x) for x in np.ravel(to_numpy(seed))]
-        if keras.config.backend() == "torch":
-            import torch
-
-            return int(torch.randint(2**62, ()))
-        if keras.config.backend() == "tensorflow":
-            import tensorflow as tf
-
-            return int(tf.random.uniform((), maxval=2**62, dtype="int64"))
-        return 0  # Flax's generate has a fixed key by default
+        return self._backend.draw_seed()
 
     def _process(self, function, tokens, scores):
         """Call a processor of the user's with tensors."""
@@ -271,30 +253,15 @@ class GenerationMixin:
         return (lambda tokens: None) if put is None else lambda tokens: put(self._tensor(tokens))
 
     def _tensor(self, array, like=None):
-        """An array as the framework gives it: on the device and with the integer dtype of `like`.
-
-        Without `like`, what a streamer or a processor gets: an array, or a torch tensor.
-        """
-        if keras.config.backend() == "torch":
-            import torch
-
-            tensor = torch.from_numpy(np.ascontiguousarray(array))
-            tensor = tensor if tensor.is_floating_point() else tensor.long()
-            return tensor.to(like.device) if isinstance(like, torch.Tensor) else tensor
-        if like is None:
-            return array
-        integers = array.dtype.kind == "i" and self.family == "TF" and "int" in str(like.dtype)
-        dtype = keras.backend.standardize_dtype(like.dtype) if integers else None
-        return ops.convert_to_tensor(array, dtype=dtype)
+        return self._backend.tensor(array, like)
 
     def _generated(self, config, sequences, result):
         cls = OUTPUTS[self.family, config.num_beams > 1, config.do_sample]
+        values = dict(sequences=sequences)
         if self.family == "Flax":
-            values = dict(sequences=sequences)
             if config.num_beams > 1:
                 values["scores"] = self._tensor(result.sequence_scores, like=sequences)
             return cls(**values)
-        values = dict(sequences=sequences)
         if config.output_scores:
             values["scores"] = tuple(self._tensor(x, like=sequences) for x in result.scores)
         if config.output_logits:
@@ -304,14 +271,3 @@ class GenerationMixin:
             if config.output_scores:
                 values["sequences_scores"] = self._tensor(result.sequence_scores, like=sequences)
         return cls(**values)
-
-
-def _inference(model):
-    """No gradients, and the device of the model (torch)."""
-    stack = contextlib.ExitStack()
-    if keras.config.backend() == "torch":
-        import torch
-
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(keras.device(str(model.device)))
-    return stack
