@@ -16,7 +16,7 @@ import collections
 import collections.abc
 
 _classes = []
-_registrations = []  # functions that register one class with a framework
+_registrations = {}  # framework → function that registers one class with it
 
 
 class ModelOutput(collections.OrderedDict):
@@ -32,7 +32,7 @@ class ModelOutput(collections.OrderedDict):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         _classes.append(cls)
-        for register in _registrations:
+        for register in _registrations.values():
             register(cls)
 
     def __init__(self, *args, **kwargs):
@@ -195,12 +195,10 @@ def register_keras():
 
 
 def _register(register, framework):
-    register.__name__ = framework
-    if any(done.__name__ == framework for done in _registrations):
-        return
-    for cls in (ModelOutput, *_classes):
-        register(cls)
-    _registrations.append(register)
+    if framework not in _registrations:
+        for cls in (ModelOutput, *_classes):
+            register(cls)
+        _registrations[framework] = register
 
 
 def _from_tree(cls, names, values):
@@ -318,13 +316,7 @@ class TFBaseModelOutputWithPooling(ModelOutput):
 class TFBaseModelOutputWithPastAndCrossAttentions(ModelOutput):
     """Output of a bare model that can decode."""
 
-    _fields = (
-        "last_hidden_state",
-        "past_key_values",
-        "hidden_states",
-        "attentions",
-        "cross_attentions",
-    )
+    _fields = BaseModelOutputWithPastAndCrossAttentions._fields
 
 
 class TFBaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
@@ -349,14 +341,7 @@ class TFCausalLMOutput(ModelOutput):
 class TFCausalLMOutputWithCrossAttentions(ModelOutput):
     """Output of a causal language model with a cache."""
 
-    _fields = (
-        "loss",
-        "logits",
-        "past_key_values",
-        "hidden_states",
-        "attentions",
-        "cross_attentions",
-    )
+    _fields = CausalLMOutputWithCrossAttentions._fields
 
 
 class TFMaskedLMOutput(ModelOutput):
@@ -407,26 +392,13 @@ class FlaxBaseModelOutputWithPooling(ModelOutput):
 class FlaxBaseModelOutputWithPastAndCrossAttentions(ModelOutput):
     """Output of a bare model that can decode."""
 
-    _fields = (
-        "last_hidden_state",
-        "past_key_values",
-        "hidden_states",
-        "attentions",
-        "cross_attentions",
-    )
+    _fields = BaseModelOutputWithPastAndCrossAttentions._fields
 
 
 class FlaxBaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
     """Output of a bare model with a pooler that can decode."""
 
-    _fields = (
-        "last_hidden_state",
-        "pooler_output",
-        "hidden_states",
-        "past_key_values",
-        "attentions",
-        "cross_attentions",
-    )
+    _fields = BaseModelOutputWithPoolingAndCrossAttentions._fields
 
 
 class FlaxCausalLMOutputWithCrossAttentions(ModelOutput):
