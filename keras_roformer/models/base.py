@@ -68,28 +68,16 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         **kwargs,
     ):
         """Train; as `keras.Model.fit`, and on strings, which are shuffled as arrays are."""
+        given = dict(
+            batch_size=batch_size, sample_weight=sample_weight, validation_data=validation_data
+        )
         if self.preprocessor is None:
             self._check_ids(x)
-            return keras.Model.fit(
-                self,
-                x,
-                y,
-                batch_size=batch_size,
-                sample_weight=sample_weight,
-                validation_data=validation_data,
-                **kwargs,
-            )
+            return keras.Model.fit(self, x, y, **given, **kwargs)
         if data.is_dataset(x) and not data.is_loader(validation_data):
             # That is the dataset's own business, and Keras would warn.
             kwargs.setdefault("shuffle", False)
-            return super().fit(
-                x,
-                y,
-                batch_size=batch_size,
-                sample_weight=sample_weight,
-                validation_data=validation_data,
-                **kwargs,
-            )
+            return super().fit(x, y, **given, **kwargs)
         # KerasHub takes strings in the order in which they come, in every epoch, and no loaders.
         if not data.is_dataset(x) and not data.is_loader(x):
             data.check_labels(y)
@@ -113,15 +101,12 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
 
     def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs):
         """Loss and metrics; as `keras.Model.evaluate`, and on strings."""
+        given = dict(batch_size=batch_size, sample_weight=sample_weight)
         if self.preprocessor is None or kwargs.get("_use_cached_eval_dataset"):
             self._check_ids(x)
-            return keras.Model.evaluate(
-                self, x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
-            )
+            return keras.Model.evaluate(self, x, y, **given, **kwargs)
         if data.is_dataset(x):
-            return super().evaluate(
-                x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
-            )
+            return super().evaluate(x, y, **given, **kwargs)
         data.check_labels(y)
         x = self._batches((x, y, sample_weight), batch_size)
         return keras.Model.evaluate(self, x, **kwargs)
