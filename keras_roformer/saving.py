@@ -188,9 +188,11 @@ class AtomicSaves:
     """
 
     def save(self, filepath, overwrite=True, **kwargs):
+        """See `keras.Model.save`; a save that is killed leaves the old file."""
         _save_beside(self, super().save, filepath, overwrite, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, **kwargs):
+        """See `keras.Model.save_weights`; a save that is killed leaves the old file."""
         _save_beside(self, super().save_weights, filepath, overwrite, **kwargs)
 
 
@@ -201,6 +203,7 @@ class AtomicPresets:
     """
 
     def save_to_preset(self, preset_dir, **kwargs):
+        """See KerasHub's; a save that is killed leaves the old preset."""
         # Weights in one file and in shards stand for each other, and KerasHub reads the one first.
         weights = ("model.weights.h5", "model.weights.json", "model_*.weights.h5")
         if hasattr(self, "backbone"):

@@ -96,6 +96,7 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
         return {"dtype": floating_dtype(kwargs.pop("dtype"))} if kwargs.get("dtype") else {}
 
     def can_generate(self):
+        """Whether the class has `generate`."""
         return False
 
     # fit and evaluate

@@ -161,10 +161,12 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
 
     @property
     def device(self):
+        """The `torch.device` of the parameters."""
         return next(self.parameters()).device
 
     @property
     def dtype(self):
+        """The `torch.dtype` of the parameters."""
         return next(self.parameters()).dtype
 
     def _apply(self, fn, recurse=True):
@@ -308,6 +310,7 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
 
     @property
     def is_gradient_checkpointing(self):
+        """Whether `gradient_checkpointing_enable` was called."""
         return any(m.network.roformer.encoder.gradient_checkpointing for _, m in self._models())
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs=None):
@@ -315,6 +318,7 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
         self._set_checkpointing(True)
 
     def gradient_checkpointing_disable(self):
+        """Undo `gradient_checkpointing_enable`."""
         self._set_checkpointing(False)
 
     def _set_checkpointing(self, value):

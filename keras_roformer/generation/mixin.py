@@ -33,6 +33,7 @@ class GenerationMixin:
         self._generation_config = GenerationConfig().with_changes(value)
 
     def can_generate(self):
+        """Whether the class has `generate`."""
         return True
 
     def generate(

@@ -367,33 +367,40 @@ class BatchEncoding(UserDict):
     words = word_ids
 
     def token_to_sequence(self, batch_or_token_index, token_index=None):
+        """Which sequence, 0 or 1, a token belongs to; None for an added one."""
         row, index = self._pick(batch_or_token_index, token_index, of_tokens=True)
         return row.token_to_sequence(index)
 
     def token_to_word(self, batch_or_token_index, token_index=None):
+        """The index of a token's word; None for an added one."""
         row, index = self._pick(batch_or_token_index, token_index, of_tokens=True)
         return row.token_to_word(index)
 
     def token_to_chars(self, batch_or_token_index, token_index=None):
+        """The characters of a token in its text, a `CharSpan`; None for an added one."""
         row, index = self._pick(batch_or_token_index, token_index, of_tokens=True)
         span = row.token_to_chars(index)
         return CharSpan(*span) if span else None
 
     def word_to_tokens(self, batch_or_word_index, word_index=None, sequence_index=0):
+        """The tokens of a word, a `TokenSpan`; None if there are none."""
         row, index = self._pick(batch_or_word_index, word_index)
         span = row.word_to_tokens(index, sequence_index)
         return TokenSpan(*span) if span else None
 
     def word_to_chars(self, batch_or_word_index, word_index=None, sequence_index=0):
+        """The characters of a word in its text, a `CharSpan`; None if there are none."""
         row, index = self._pick(batch_or_word_index, word_index)
         span = row.word_to_chars(index, sequence_index)
         return CharSpan(*span) if span else None
 
     def char_to_token(self, batch_or_char_index, char_index=None, sequence_index=0):
+        """The token that a character of the text belongs to; None for white space."""
         row, index = self._pick(batch_or_char_index, char_index)
         return row.char_to_token(index, sequence_index)
 
     def char_to_word(self, batch_or_char_index, char_index=None, sequence_index=0):
+        """The word that a character of the text belongs to; None for white space."""
         row, index = self._pick(batch_or_char_index, char_index)
         return row.char_to_word(index, sequence_index)
 

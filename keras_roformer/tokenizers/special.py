@@ -30,6 +30,8 @@ def _special_properties(name):
     def set_id(self, value):
         set_(self, None if value is None else self.convert_ids_to_tokens(int(value)))
 
+    role = name.removesuffix("_token")
+    get.__doc__, get_id.__doc__ = f"The {role} token, or None.", f"The id of the {role} token."
     return property(get, set_), property(get_id, set_id)
 
 
@@ -58,6 +60,7 @@ class SpecialTokens:
 
     @property
     def additional_special_tokens_ids(self):
+        """The ids of ``additional_special_tokens``."""
         return self.convert_tokens_to_ids(self.additional_special_tokens)
 
     @property
