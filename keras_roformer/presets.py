@@ -98,7 +98,7 @@ def resolve(
         directory = boxed[name]
     elif path.is_file():
         raise ValueError(f"{name} is a file; give the directory that holds the checkpoint's files")
-    elif _HUB_ID.fullmatch(name) and not path.parent.is_dir():
+    elif is_hub_id(name):
         directory = _download(
             name,
             subfolder,
@@ -110,19 +110,24 @@ def resolve(
             token=token,
         )
     else:
-        raise ValueError(_unknown(name, boxed))
+        raise ValueError(unknown(name, boxed))
     if not (directory / subfolder).is_dir():
         raise ValueError(f"{name} has no subfolder {subfolder!r}")
     return directory / subfolder
 
 
-def _unknown(name, boxed):
-    near = difflib.get_close_matches(name, boxed, n=1, cutoff=0.5)
+def is_hub_id(name):
+    """Whether a name can be "owner/name"; a path into a directory that is there is none."""
+    return bool(_HUB_ID.fullmatch(name)) and not pathlib.Path(name).expanduser().parent.is_dir()
+
+
+def unknown(name, presets, which="Presets in the box"):
+    """The error of a name that is none of the `presets`."""
+    near = difflib.get_close_matches(name, presets, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    known = ", ".join(boxed) or "none"
     return (
-        f"{name!r} is neither a directory nor a preset.{hint} Presets in the box: {known}. "
-        'A model on the hub is named "owner/name"'
+        f"{name!r} is neither a directory nor a preset.{hint} {which}: "
+        f'{", ".join(presets) or "none"}. A model on the hub is named "owner/name"'
     )
 
 
@@ -146,7 +151,7 @@ def _download(repo_id, subfolder, weights, *, local_files_only, **options):
             raise ValueError(f"{repo_id!r} has no revision {options['revision']!r}") from None
         except errors.RepositoryNotFoundError:
             raise ValueError(
-                f"{_unknown(repo_id, _boxed())}, and the hub has none of this name; if it is "
+                f"{unknown(repo_id, _boxed())}, and the hub has none of this name; if it is "
                 "private, pass token="
             ) from None
         except Exception as error:  # the network, whose errors are other classes in each version

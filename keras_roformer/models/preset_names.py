@@ -1,9 +1,7 @@
 """The names that `from_preset` knows."""
 
-import difflib
 import json
 import pathlib
-import re
 
 import h5py
 from keras_hub.models import Backbone, Task
@@ -63,19 +61,14 @@ def preset_name(preset):
     if name not in known and path.is_dir():
         _check_files(path)
         return str(path)
-    if name not in known and re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not path.parent.is_dir():
+    if name not in known and presets.is_hub_id(name):
         name = f"hf://{name}"
     handle = known.get(name, {}).get("kaggle_handle", name)
     if handle.startswith("hf://"):
         # For its errors: KerasHub does not say what fails.
         presets.resolve(handle.removeprefix("hf://"), weights=())
     elif name not in known and "://" not in name:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"{name!r} is neither a directory nor a preset.{hint} Presets: {', '.join(known)}. A "
-            'model on the hub is named "owner/name"'
-        )
+        raise ValueError(presets.unknown(name, known, "Presets"))
     return name
 
 
