@@ -132,8 +132,8 @@ def measure(name, backend, options, processes):
         sides[label] = (processes[key], answer["version"])
 
     # Ours first: it makes the checkpoint that the others load.
+    add("ours", sys.executable, "ours")
     if "batches" in row:
-        add("ours", sys.executable, "ours")
         for batch in row["batches"] if peer_python and backend != "jax" else ():
             add(
                 f"transformers, batch_size={batch}",
@@ -142,7 +142,6 @@ def measure(name, backend, options, processes):
                 batch_size=batch,
             )
     else:
-        add("ours", sys.executable, "ours")
         if arguments.get("dtype"):
             add("ours, float32", sys.executable, "ours", dtype="float32")
         elif work == "generate" and backend == "jax":  # Flax's is not compared: it is not causal

@@ -145,15 +145,15 @@ def _span_head(config, **kwargs):
 
 def _summary_head(config, **kwargs):
     projection = None
-    if getattr(config, "summary_use_proj", False):
-        to_labels = getattr(config, "summary_proj_to_labels", False) and config.num_labels > 0
+    if config.summary_use_proj:
+        to_labels = config.summary_proj_to_labels and config.num_labels > 0
         projection = config.num_labels if to_labels else config.hidden_size
     return RoFormerSummaryHead(
-        summary_type=getattr(config, "summary_type", "last"),
+        summary_type=config.summary_type,
         projection_size=projection,
-        activation=getattr(config, "summary_activation", None),
-        first_dropout=getattr(config, "summary_first_dropout", 0.0),
-        last_dropout=getattr(config, "summary_last_dropout", 0.0),
+        activation=config.summary_activation,
+        first_dropout=config.summary_first_dropout,
+        last_dropout=config.summary_last_dropout,
         **_head_arguments(config),
         **kwargs,
     )
