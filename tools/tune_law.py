@@ -22,8 +22,6 @@ def split(articles, dev):
 def main() -> None:
     arguments = tuning.parser(__doc__, None, epochs=2).parse_args()
     tuning.set_up(arguments)
-    import keras
-
     from keras_roformer import RoFormerTokenizer
 
     tokenizer = RoFormerTokenizer.from_pretrained(arguments.base)
@@ -39,22 +37,9 @@ def main() -> None:
 
     rows = encode(tokenizer, texts, arguments.max_length)
     test_rows = encode(tokenizer, test_texts, arguments.max_length)
-    log, scores, shipped = [], [], None
-    for seed in arguments.seeds:
-        keras.utils.set_random_seed(seed)
-        model = tuning.make_model(
-            arguments.base,
-            "sequence_classification",
-            names,
-            arguments.dropout,
-            arguments.dtype,
-            arguments.attention_dropout,
-        )
-        tuning.train(model, tokenizer, rows, labels, arguments, seed, log)
-        logits = np.array(tuning.predict(model, tokenizer, test_rows))
-        scores.append(tuning.accuracy(logits.argmax(axis=-1) == answers))
-        print(f"seed {seed}:", scores[-1], flush=True)
-        shipped = shipped or model
+    shipped, log, scores = tuning.tune_classifier(
+        arguments, arguments.base, names, tokenizer, rows, labels, test_rows, answers
+    )
     print("seeds:", tuning.of_seeds(scores, "accuracy"))
     if arguments.out and not arguments.dev:
         tuning.write_preset(

@@ -52,8 +52,6 @@ def main() -> None:
     parser.add_argument("--adapted", type=Path, help="what a run that was cut left in data/")
     arguments = parser.parse_args()
     tuning.set_up(arguments)
-    import keras
-
     from keras_roformer import RoFormerTokenizer
 
     tokenizer = RoFormerTokenizer.from_pretrained(arguments.base)
@@ -70,22 +68,9 @@ def main() -> None:
     base = arguments.adapted or arguments.base
     if arguments.adapt and not arguments.adapted:
         base = tuning.adapt(arguments, tokenizer, texts, arguments.adapt)
-    log, scores, shipped = [], [], None
-    for seed in arguments.seeds:
-        keras.utils.set_random_seed(seed)
-        model = tuning.make_model(
-            base,
-            "sequence_classification",
-            LABELS,
-            arguments.dropout,
-            arguments.dtype,
-            arguments.attention_dropout,
-        )
-        tuning.train(model, tokenizer, rows, labels, arguments, seed, log)
-        logits = np.array(tuning.predict(model, tokenizer, test_rows))
-        scores.append(tuning.accuracy(logits.argmax(axis=-1) == answers))
-        print(f"seed {seed}:", scores[-1], flush=True)
-        shipped = shipped or model
+    shipped, log, scores = tuning.tune_classifier(
+        arguments, base, LABELS, tokenizer, rows, labels, test_rows, answers
+    )
     means = tuning.of_seeds(scores, "accuracy")
     print("seeds:", means)
     if arguments.dev:

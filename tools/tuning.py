@@ -20,6 +20,8 @@ import score_preset
 import train_preset
 from masking import IGNORED
 
+from keras_roformer.pipelines.runtime import padded_rows, rows_and_masks
+
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / "presets" / "roformer_tiny_zh"
 
@@ -105,23 +107,15 @@ def make_model(base, task, labels, dropout=None, dtype="float32", attention_drop
     return model
 
 
-def pad(rows, length, value):
-    """(B, length) int32 array of lists, filled up with `value`."""
-    array = np.full((len(rows), length), value, "int32")
-    for i, row in enumerate(rows):
-        array[i, : len(row)] = row
-    return array
-
-
 def padded_inputs(rows, pad_id, types=None):
     """The inputs of a batch; few different lengths, as compiled backends compile each."""
     length = -(-max(map(len, rows)) // 16) * 16
     inputs = {
-        "input_ids": pad(rows, length, pad_id),
-        "attention_mask": pad([[1] * len(row) for row in rows], length, 0),
+        "input_ids": padded_rows(rows, length, pad_id),
+        "attention_mask": rows_and_masks(list(map(len, rows)), length),
     }
     if types is not None:
-        inputs["token_type_ids"] = pad(types, length, 0)
+        inputs["token_type_ids"] = padded_rows(types, length)
     return inputs
 
 
@@ -205,7 +199,7 @@ def train(model, tokenizer, rows, labels, arguments, seed, log, types=None):
             hidden = (rng.random(ids.shape) < arguments.word_dropout) & ~np.isin(ids, special)
             inputs["input_ids"] = np.where(hidden, tokenizer.mask_token_id, ids)
             if per_token:
-                return inputs, pad([labels[i] for i in chosen], ids.shape[1], IGNORED)
+                return inputs, padded_rows([labels[i] for i in chosen], ids.shape[1], IGNORED)
             return inputs, np.array([labels[i] for i in chosen], "int32")
 
     def loss(answers, logits):
@@ -296,6 +290,33 @@ def predict(model, tokenizer, rows, types=None, batch_size=32):
         for i, values in zip(chosen, logits, strict=True):
             found[i] = values[: len(rows[i])] if values.ndim == 2 else values
     return found
+
+
+def tune_classifier(arguments, base, names, tokenizer, rows, labels, test_rows, answers):
+    """Fit a classifier of texts with every seed and print its accuracy on the test part.
+
+    Returns:
+        `(model of the first seed, dicts of the epochs, accuracies of the seeds)`.
+    """
+    import keras
+
+    log, scores, first = [], [], None
+    for seed in arguments.seeds:
+        keras.utils.set_random_seed(seed)
+        model = make_model(
+            base,
+            "sequence_classification",
+            names,
+            arguments.dropout,
+            arguments.dtype,
+            arguments.attention_dropout,
+        )
+        train(model, tokenizer, rows, labels, arguments, seed, log)
+        logits = np.array(predict(model, tokenizer, test_rows))
+        scores.append(accuracy(logits.argmax(axis=-1) == answers))
+        print(f"seed {seed}:", scores[-1], flush=True)
+        first = first or model
+    return first, log, scores
 
 
 def accuracy(right):
