@@ -50,14 +50,6 @@ class Options(NamedTuple):
     split_special: bool
 
 
-class Row(NamedTuple):
-    """A row of the output: which sample it is from and which ranges of its sequences it holds."""
-
-    sample: int
-    first: tuple
-    second: tuple | None
-
-
 class Calls:
     """The part of a tokenizer that turns texts into model inputs."""
 
@@ -369,7 +361,11 @@ class Calls:
         return Pieces(ids, tokens, [(0, 0)] * len(ids), [None] * len(ids))
 
     def _encode(self, rows, batched, arguments):
-        """The one road from sequences to a BatchEncoding."""
+        """The one road from sequences to a BatchEncoding.
+
+        A plan has a tuple for each row of the output: the sample that it is from, and the ranges
+        of that one's first and second sequence that it holds, None for all.
+        """
         options = self._options(**arguments)
         core = self.core
         whole = options.truncation is TruncationStrategy.DO_NOT_TRUNCATE and not options.overflowing

@@ -8,7 +8,6 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pro
 from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
 
 from .base import TokenizerBase
-from .calls import Row
 from .core import FastCore, SlowCore
 from .packing import TruncationStrategy, share_longest_first, windows
 from .vocab import check_vocab, read_tokenizer_json, read_vocab
@@ -188,7 +187,7 @@ class RoFormerTokenizer(TokenizerBase):
                     cut, over = self._cut(
                         first[0], second and second[0], room, options.truncation, options.stride
                     )
-            plan.append(Row(sample, *cut))
+            plan.append((sample, *cut))
             overflowing.append(over)
             truncated.append(removed)
         if options.overflowing:
@@ -293,7 +292,7 @@ class RoFormerTokenizerFast(TokenizerBase):
                 rows = self._windows(first[0], second and second[0], options, core)
                 if not options.overflowing:
                     rows = rows[:1]
-                plan += [Row(sample, *ranges) for ranges in rows]
+                plan += [(sample, *ranges) for ranges in rows]
         if options.overflowing:
             extra["overflow_to_sample_mapping"] = [row[0] for row in plan]
         return plan, extra
