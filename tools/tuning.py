@@ -20,7 +20,7 @@ import score_preset
 import train_preset
 from masking import IGNORED
 
-from keras_roformer.pipelines.runtime import padded_rows, rows_and_masks
+from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / "presets" / "roformer_tiny_zh"
@@ -112,7 +112,7 @@ def padded_inputs(rows, pad_id, types=None):
     length = -(-max(map(len, rows)) // 16) * 16
     inputs = {
         "input_ids": padded_rows(rows, length, pad_id),
-        "attention_mask": rows_and_masks(list(map(len, rows)), length),
+        "attention_mask": mask_of_lengths(list(map(len, rows)), length),
     }
     if types is not None:
         inputs["token_type_ids"] = padded_rows(types, length)

@@ -297,7 +297,7 @@ def batches_of(encoded, batch_size, rng):
     """
     import keras
 
-    from keras_roformer.pipelines.runtime import padded_rows, rows_and_masks
+    from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows
 
     lengths = np.array([len(ids) for ids, _, _ in encoded])
     widths = None
@@ -320,7 +320,7 @@ def batches_of(encoded, batch_size, rng):
                 width = widths[np.searchsorted(widths, width)]
             x = {
                 "input_ids": padded_rows([ids for ids, _, _ in rows], width),
-                "attention_mask": rows_and_masks(lengths[chosen], width),
+                "attention_mask": mask_of_lengths(lengths[chosen], width),
             }
             labels, weights = [row[1] for row in rows], [row[2] for row in rows]
             if isinstance(labels[0], int):

@@ -9,7 +9,7 @@ import types
 
 import numpy as np
 
-from keras_roformer.pipelines.runtime import padded_rows, padded_size, rows_and_masks
+from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows, padded_size
 
 # Batches are made smaller where their outputs would be more numbers than this (0.5 GB).
 MOST_OUTPUTS = 2**27
@@ -213,7 +213,7 @@ class Pipeline:
         fill = self.tokenizer.pad_token_id or 0
         batch = {
             "input_ids": padded_rows([row["input_ids"] for row in rows], width, fill),
-            "attention_mask": rows_and_masks(lengths, width),
+            "attention_mask": mask_of_lengths(lengths, width),
         }
         if any("token_type_ids" in row for row in rows):
             types = [row.get("token_type_ids", ()) for row in rows]

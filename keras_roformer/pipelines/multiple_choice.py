@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_roformer.pipelines.base import Pipeline, Sample, softmax, text_of
-from keras_roformer.pipelines.runtime import padded_rows, rows_and_masks
+from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows
 
 
 class MultipleChoicePipeline(Pipeline):
@@ -69,7 +69,7 @@ class MultipleChoicePipeline(Pipeline):
         batch = {
             "input_ids": padded_rows(ids, shape[-1], self.tokenizer.pad_token_id or 0),
             "token_type_ids": padded_rows(types, shape[-1]),
-            "attention_mask": rows_and_masks(list(map(len, ids)), shape[-1]),
+            "attention_mask": mask_of_lengths(list(map(len, ids)), shape[-1]),
         }
         return {name: array.reshape(shape) for name, array in batch.items()}
 

@@ -268,7 +268,7 @@ def padded_rows(lists, width, fill=0, dtype="int32"):
     return array
 
 
-def rows_and_masks(lengths, width):
+def mask_of_lengths(lengths, width):
     """The (B, width) attention mask of rows with these lengths."""
     return (np.arange(width) < np.asarray(lengths)[:, None]).astype("int32")
 
