@@ -203,7 +203,11 @@ def test_output_embeddings(ids, tied):
     model.set_output_embeddings(other)
     assert model(ids).logits.shape[-1] == 60
     close(model.get_output_embeddings().weight, other.weight)
-    assert kr.RoFormerModel(model.config).get_output_embeddings() is None
+    bare = kr.RoFormerModel(model.config)
+    assert bare.get_output_embeddings() is None
+    with pytest.raises(ValueError, match="has no output embeddings; a masked"):
+        bare.set_output_embeddings(torch.nn.Linear(12, 70))
+    assert bare.config.vocab_size == 60
 
 
 def test_backbone_is_a_model_of_its_own(model, ids):

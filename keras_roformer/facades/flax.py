@@ -109,7 +109,9 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
     @params.setter
     def params(self, params):
         if not self._is_initialized:
-            raise AttributeError("`params` cannot be set on a model made with `_do_init=False`")
+            raise AttributeError(
+                "`params` cannot be set on a model made with `_do_init=False`; pass them in calls"
+            )
         self._assign(params)  # says what does not fit
         self._params = params
 

@@ -287,10 +287,13 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
 
     def set_output_embeddings(self, new_embeddings):
         """Copy weight and bias of a `torch.nn.Linear`, resizing the vocabulary to its."""
+        if self.get_output_embeddings() is None:
+            raise ValueError(
+                f"{type(self).__name__} has no output embeddings; a masked or causal language "
+                "model has"
+            )
         self.resize_token_embeddings(new_embeddings.weight.shape[0])
         own = self.get_output_embeddings()
-        if own is None:
-            raise ValueError(f"{type(self).__name__} has no output embeddings")
         with torch.no_grad():
             own.weight.copy_(new_embeddings.weight)
             if new_embeddings.bias is not None:

@@ -48,7 +48,10 @@ def _tensor(prefix: str, shards: int, name: str, fields: dict[int, list[Any]]) -
     """Reads the tensor that an entry describes: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size."""
     path = Path(f"{prefix}.data-{fields.get(3, [0])[0]:05d}-of-{shards:05d}")
     if 7 in fields or fields[1][0] not in _DTYPES:
-        raise CheckpointError(f"{prefix}.index: {name!r} is partitioned or of a non-numeric dtype.")
+        raise CheckpointError(
+            f"{prefix}.index: {name!r} is partitioned or of a non-numeric dtype, which no RoFormer "
+            "weight is; save the model's own variables again."
+        )
     dtype = DTYPES[_DTYPES[fields[1][0]]]
     sizes = _fields(fields[2][0]).get(2, []) if 2 in fields else []
     shape = [_fields(size).get(1, [0])[0] for size in sizes]
