@@ -111,10 +111,7 @@ class Predictions(Part):
         parameter, made for the call."""
         if "decoder" in self._modules:
             return self._modules["decoder"]
-        weight = self.block.word_embeddings.place.module.weight
-        linear = torch.nn.Linear(*weight.shape[::-1], device="meta")
-        linear.weight, linear.bias = weight, self.bias
-        return linear
+        return linear_of(self.block.word_embeddings.place.module.weight, self.bias)
 
     def __setattr__(self, name, value):
         if name == "decoder" and "decoder" not in self._modules:
@@ -123,6 +120,13 @@ class Predictions(Part):
                 "set_output_embeddings to change both"
             )
         super().__setattr__(name, value)
+
+
+def linear_of(weight, bias):
+    """A `torch.nn.Linear` of these very parameters."""
+    linear = torch.nn.Linear(*weight.shape[::-1], device="meta")
+    linear.weight, linear.bias = weight, bias
+    return linear
 
 
 class Place:

@@ -276,14 +276,8 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
         its weight is the input embeddings' (`tie_word_embeddings`)."""
         if not hasattr(self.network.head, "tied"):
             return None
-        linear = self.cls.predictions.decoder
-        if linear.bias is None:
-            linear, weight = (
-                torch.nn.Linear(*linear.weight.shape[::-1], device="meta"),
-                linear.weight,
-            )
-            linear.weight, linear.bias = weight, self.cls.predictions.bias
-        return linear
+        decoder, bias = self.cls.predictions.decoder, self.cls.predictions.bias
+        return decoder if decoder.bias is not None else modules.linear_of(decoder.weight, bias)
 
     def set_output_embeddings(self, new_embeddings):
         """Copy weight and bias of a `torch.nn.Linear`, resizing the vocabulary to its."""
