@@ -114,19 +114,7 @@ def fine_tune(
         for some, shuffle in ((examples, rng), (held_out, None))
     )
     steps = epochs * len(train_set)
-    warmup = max(1, steps // 10)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warmup), warmup_target=learning_rate, warmup_steps=warmup
-    )
-    classifier.compile(
-        optimizer=keras.optimizers.AdamW(rate, weight_decay=0.01, clipnorm=1.0),
-        loss=keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, reduction="mean_with_sample_weight"
-        ),
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        # On TensorFlow, XLA would compile every width; JAX without it would compile nothing at all.
-        jit_compile=keras.config.backend() == "jax",
-    )
+    _compile(classifier, steps, learning_rate)
     main_score = "accuracy" if task == "text-classification" else "f1"
     best, best_weights = None, None
     with progress_bar("training", steps, progress or False) as advance:
@@ -258,6 +246,25 @@ def trainable(network):
         for name in ("input_ids", "attention_mask")
     }
     return keras.Model(inputs, network(**inputs)["logits"])
+
+
+def _compile(classifier, steps, learning_rate):
+    """Train with AdamW; the rate rises for a tenth of the steps, then falls along a cosine."""
+    import keras
+
+    warmup = max(1, steps // 10)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warmup), warmup_target=learning_rate, warmup_steps=warmup
+    )
+    classifier.compile(
+        optimizer=keras.optimizers.AdamW(rate, weight_decay=0.01, clipnorm=1.0),
+        loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="mean_with_sample_weight"
+        ),
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        # On TensorFlow, XLA would compile every width; JAX without it would compile nothing at all.
+        jit_compile=keras.config.backend() == "jax",
+    )
 
 
 def encode_texts(tokenizer, examples, index_of, max_length):
