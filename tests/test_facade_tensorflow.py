@@ -64,6 +64,15 @@ def test_input_formats(model):
     assert np.abs(model(ids).logits - wanted).max() > 1e-4
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", tf.bfloat16, "mixed_bfloat16"])
+def test_dtype_of_a_loaded_model(model, tmp_path, dtype):
+    model.save_pretrained(tmp_path)
+    loaded = type(model).from_pretrained(tmp_path, dtype=dtype)
+    stored = "float32" if dtype == "mixed_bfloat16" else "bfloat16"
+    assert {v.dtype for v in loaded.network.weights} == {stored}
+    assert loaded(IDS).logits.dtype == tf.bfloat16
+
+
 def test_unknown_argument_is_an_error(model):
     with pytest.raises(TypeError, match="no argument 'token_ids'"):
         model(token_ids=IDS)

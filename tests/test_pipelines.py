@@ -197,9 +197,12 @@ def test_a_frameworks_dtype_means_its_backend(checkpoint, dtype):
     assert result.stdout.split() == [package, "5"], result.stderr
 
 
-def test_bfloat16_is_near_float32(checkpoint, fill):
+def test_bfloat16_is_near_float32(checkpoint, fill, monkeypatch):
+    import keras
+
     from tests.tolerances import BFLOAT16
 
+    monkeypatch.setattr(keras.config, "set_dtype_policy", None)  # is for all threads
     lower = pipeline("fill-mask", checkpoint, dtype="bfloat16", top_k=10_000)
 
     def scores(answers):

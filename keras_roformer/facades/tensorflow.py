@@ -11,7 +11,7 @@ from keras import ops
 from keras.src.losses.loss import scale_loss_for_distribution
 
 from keras_roformer import outputs
-from keras_roformer.config import RoFormerConfig
+from keras_roformer.config import RoFormerConfig, dtype_name
 from keras_roformer.facades.base import FLAGS, INPUTS, PreTrained, floating_dtype
 from keras_roformer.facades.checks import as_arrays
 from keras_roformer.generation import GenerationMixin
@@ -20,6 +20,9 @@ from keras_roformer.saving import AtomicSaves, make_directory
 from keras_roformer.tasks import TASKS, build_encoder_layer, reduce_loss
 
 outputs.register_keras()
+
+# Keras's policies of computing in these dtypes with float32 weights.
+MIXED = ("mixed_bfloat16", "mixed_float16")
 
 # The output that each label is for.
 OUTPUT_OF = {"labels": "logits", "start_positions": "start_logits", "end_positions": "end_logits"}
@@ -93,7 +96,10 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
 
     @classmethod
     def _pop_model_kwargs(cls, kwargs):
-        return {"dtype": floating_dtype(kwargs.pop("dtype"))} if kwargs.get("dtype") else {}
+        if not kwargs.get("dtype"):
+            return {}
+        name = dtype_name(kwargs.pop("dtype"))
+        return {"dtype": name if name in MIXED else floating_dtype(name)}
 
     def can_generate(self):
         """Whether the class has `generate`."""

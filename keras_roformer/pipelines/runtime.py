@@ -197,17 +197,9 @@ class TensorFlow(Runtime):
         return contextlib.nullcontext() if self.device is None else tf.device(self.device)
 
     def from_pretrained(self, cls, name, dtype, **kwargs):
-        import keras
-
         if cls.add_pooler:  # no pipeline uses it, and a checkpoint without one gives a warning
             cls = type(cls.__name__, (cls,), {"add_pooler": False})
-        # By Keras's policy: `from_pretrained` itself takes no mixed one, with float32 weights.
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(f"mixed_{dtype}" if dtype else "float32")
-        try:
-            return cls.from_pretrained(name, **kwargs)
-        finally:
-            keras.config.set_dtype_policy(before)
+        return cls.from_pretrained(name, dtype=f"mixed_{dtype}" if dtype else "float32", **kwargs)
 
     def call(self, model, batch):
         """Run a graph that was made for tensors of any shape: it is traced once."""
