@@ -217,24 +217,26 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
         return result
 
     def _load(self, tensors, **kwargs):
-        expected = [
-            dataclasses.replace(weight, name=path + name) if path else weight
-            for path, model in self._models()
-            for name, weight in model._named_weights()
-        ]
+        expected = [weight for *_, weight in self._weights_of_models()]
         known = {weight.name.removeprefix("roformer.") for weight in expected}
         for name, tensor in self.state_dict(keep_vars=True).items():
             if name.removeprefix("roformer.") not in known:  # of a module that a subclass added
                 expected.append(names.Weight(name, _Added(tensor), None, "", None, False))
         return transfer.assign(expected, tensors, **kwargs)
 
-    def _after_loading(self, absent=()):
-        drawn = {}
+    def _weights_of_models(self):
+        """`(model, name in it, weight)` of the `_models`' weights, named as this module's."""
         for path, model in self._models():
             for name, weight in model._named_weights():
-                if (path + name if path else weight.name) in absent:
-                    module = model.get_submodule(name.rpartition(".")[0])
-                    drawn[id(module)] = module
+                renamed = dataclasses.replace(weight, name=path + name) if path else weight
+                yield model, name, renamed
+
+    def _after_loading(self, absent=()):
+        drawn = {}
+        for model, name, weight in self._weights_of_models():
+            if weight.name in absent:
+                module = model.get_submodule(name.rpartition(".")[0])
+                drawn[id(module)] = module
         for module in drawn.values():
             self._init_weights(module)
 
