@@ -279,8 +279,7 @@ class PreTrained:
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
         model._after_loading(report.absent_keys)
-        report.warn_of_absent(cls.__name__, source)
-        _log_unexpected(report, cls.__name__, source)
+        _log(report, cls.__name__, source)
         return (model, report.as_dict()) if output_loading_info else model
 
     @classmethod
@@ -488,7 +487,8 @@ def _format(directory, from_pt, from_tf, from_flax, use_safetensors):
     return None
 
 
-def _log_unexpected(report, class_name, source):
+def _log(report, class_name, source):
+    report.warn_of_absent(class_name, source)
     if report.unexpected_keys:
         left_out = any(transfer.is_of_layer(name) for name in report.unexpected_keys)
         logger.log(

@@ -197,7 +197,6 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         return [v for v in self.network.variables if id(v) not in weights]
 
     def can_generate(self):
-        """Whether the class has `generate`."""
         return False
 
     # As a flax.linen module

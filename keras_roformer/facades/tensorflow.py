@@ -11,7 +11,7 @@ from keras import ops
 from keras.src.losses.loss import scale_loss_for_distribution
 
 from keras_roformer import outputs
-from keras_roformer.config import RoFormerConfig, dtype_name
+from keras_roformer.config import RoFormerConfig
 from keras_roformer.facades.base import FLAGS, INPUTS, PreTrained, floating_dtype
 from keras_roformer.facades.checks import as_arrays
 from keras_roformer.generation import GenerationMixin
@@ -98,11 +98,11 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
     def _pop_model_kwargs(cls, kwargs):
         if not kwargs.get("dtype"):
             return {}
-        name = dtype_name(kwargs.pop("dtype"))
-        return {"dtype": name if name in MIXED else floating_dtype(name)}
+        dtype = kwargs.pop("dtype")
+        is_mixed = isinstance(dtype, str) and dtype in MIXED
+        return {"dtype": dtype if is_mixed else floating_dtype(dtype)}
 
     def can_generate(self):
-        """Whether the class has `generate`."""
         return False
 
     # fit and evaluate
