@@ -361,7 +361,7 @@ class RoFormerConfig:
     @classmethod
     def from_json_file(cls, json_file):
         """Make a config from a JSON file."""
-        return cls.from_dict(_read_json(pathlib.Path(json_file)))
+        return cls.from_dict(read_json(pathlib.Path(json_file)))
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
@@ -374,7 +374,7 @@ class RoFormerConfig:
             # The original code and bert4keras name it otherwise.
             if not path.is_file() and (directory / ORIGINAL_CONFIG_NAME).is_file():
                 path = directory / ORIGINAL_CONFIG_NAME
-        return _read_json(path), kwargs
+        return read_json(path), kwargs
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, return_unused_kwargs=False, **kwargs):
@@ -457,7 +457,8 @@ _DEFAULT_LABELS = {
 }
 
 
-def _read_json(path):
+def read_json(path):
+    """The object in a JSON file of a checkpoint; clear errors for a file that has none."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -3,6 +3,7 @@ parameters: tests/parity/test_recorded.py::test_generated_tokens.
 """
 
 import itertools
+import json
 
 import keras
 import numpy as np
@@ -232,6 +233,14 @@ def test_min_new_tokens(model):
     assert not (tokens[:, 5:10] == end).any()
     by_length = generate(model, max_new_tokens=8, min_length=10, eos_token_id=end)
     np.testing.assert_array_equal(tokens, by_length)
+
+
+def test_an_end_that_is_no_token_ends_nothing(model):
+    parameters = dict(max_new_tokens=5, min_new_tokens=3)
+    np.testing.assert_array_equal(
+        generate(model, eos_token_id=[-1, VOCABULARY], pad_token_id=0, **parameters),
+        generate(model, **parameters),
+    )
 
 
 def test_no_repeat_ngram(model):
@@ -555,6 +564,53 @@ def test_parameters_come_from_config_and_object():
     np.testing.assert_array_equal(wanted, generate(model, eos_token_id=11, pad_token_id=1))
 
 
+def test_generation_config_file(tmp_path, caplog):
+    """What a checkpoint's generation_config.json says counts, and is saved with the model."""
+    model = make_model(num_hidden_layers=1)
+    wanted = generate(model, max_new_tokens=5, repetition_penalty=1.5, eos_token_id=[9, 11])
+    model.save_pretrained(tmp_path)
+    assert GenerationConfig.from_pretrained(tmp_path) == model.generation_config
+    # As transformers 4.57.6 writes it.
+    written = {
+        "_from_model_config": True,
+        "eos_token_id": [9, 11],
+        "max_new_tokens": 5,
+        "pad_token_id": 0,
+        "repetition_penalty": 1.5,
+        "transformers_version": "4.57.6",
+    }
+    path = tmp_path / "generation_config.json"
+    path.write_text(json.dumps({**written, "typical_p": 0.5, "num_beam_groups": 1}))
+    again = type(model).from_pretrained(tmp_path)
+    assert "typical_p=0.5; it is left out" in caplog.text
+    np.testing.assert_array_equal(generate(again), wanted)
+    again.generation_config.max_new_tokens = 4
+    again.save_pretrained(tmp_path / "again")
+    loaded = type(model).from_pretrained(tmp_path / "again")
+    assert loaded.generation_config == again.generation_config
+    np.testing.assert_array_equal(generate(loaded), wanted[:, :-1])
+    path.write_text("{")
+    with pytest.raises(ValueError, match="generation_config.json is not valid JSON"):
+        type(model).from_pretrained(tmp_path)
+
+
+def test_transformers_reads_the_generation_config(model, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = GenerationConfig(eos_token_id=[9, 11], num_beams=3, length_penalty=0.5)
+    config.save_pretrained(tmp_path)
+    theirs = transformers.GenerationConfig.from_pretrained(tmp_path)
+    assert GenerationConfig().with_changes(theirs) == config
+
+
+def test_none_switches_off(model):
+    """Existing code passes None for what it does not use, in the place of the model's own."""
+    off = dict.fromkeys(("temperature", "top_p", "repetition_penalty", "no_repeat_ngram_size"))
+    chosen = GenerationConfig(max_new_tokens=6, repetition_penalty=1.5)
+    np.testing.assert_array_equal(
+        generate(model, generation_config=chosen, **off), generate(model, max_new_tokens=6)
+    )
+
+
 def test_own_processor(model):
     def only_even(tokens, scores):
         assert tokens.shape[0] == scores.shape[0]
@@ -584,6 +640,10 @@ def test_without_causal_mask():
         (dict(num_beams=2, early_stopping="soon"), ValueError, "early_stopping"),
         (dict(attention_mask=LEFT_MASK[:, 1:]), ValueError, "attention_mask"),
         (dict(input_ids=PROMPT), ValueError, "twice"),
+        (dict(max_new_tokens=2.5), ValueError, "max_new_tokens must be an integer"),
+        (dict(num_beams=1.5), ValueError, "num_beams must be an integer"),
+        (dict(bad_words_ids=[[12, -1]]), ValueError, "bad_words_ids must be ids from 0 to 60"),
+        (dict(suppress_tokens=[61]), ValueError, "suppress_tokens must be ids from 0 to 60"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )

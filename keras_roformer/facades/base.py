@@ -1,5 +1,6 @@
 """What the documented classes of all three families share; a family adds its tensors' ways."""
 
+import contextlib
 import copy
 import inspect
 import logging
@@ -279,6 +280,8 @@ class PreTrained:
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
         model._after_loading(report.absent_keys)
+        if directory is not None:
+            model._read_more(directory)
         _log(report, cls.__name__, source)
         return (model, report.as_dict()) if output_loading_info else model
 
@@ -293,6 +296,13 @@ class PreTrained:
 
     def _after_loading(self, absent=()):
         """Called once the weights are assigned, but for those named in `absent`."""
+
+    def _read_more(self, directory):
+        """Read what a class keeps in a checkpoint beside config and weights."""
+
+    def _more_files(self):
+        """What a class writes beside config and weights: name → text."""
+        return {}
 
     def save_pretrained(
         self,
@@ -334,9 +344,10 @@ class PreTrained:
         if state_dict is not None:
             tensors |= {n: ops.convert_to_numpy(tensor) for n, tensor in state_dict.items()}
         directory = make_directory(save_directory)
-        # Both lie beside, written, before the first is renamed: a kill leaves a pair that fits.
-        with atomic(directory / CONFIG_NAME) as temporary:
-            temporary.write_text(config.to_json_string(), "utf-8")
+        # All lie beside, written, before the first is renamed: a kill leaves files that fit.
+        with contextlib.ExitStack() as stack:
+            for name, text in {CONFIG_NAME: config.to_json_string(), **self._more_files()}.items():
+                stack.enter_context(atomic(directory / name)).write_text(text, "utf-8")
             checkpoint.write(
                 directory,
                 tensors,

@@ -1,10 +1,19 @@
 """The parameters of `generate`."""
 
 import dataclasses
+import json
 import logging
+import numbers
+import pathlib
 
 import numpy as np
 from keras import ops
+
+from keras_roformer import presets
+from keras_roformer.config import read_json
+from keras_roformer.saving import atomic, make_directory
+
+GENERATION_CONFIG_NAME = "generation_config.json"
 
 logger = logging.getLogger("keras_roformer")
 
@@ -91,6 +100,71 @@ class GenerationConfig:
         return cls(**{name: value for name, value in values.items() if value is not None})
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """Load the generation_config.json of a checkpoint.
+
+        Args:
+            pretrained_model_name_or_path: a directory, the file itself, a preset in the box or a
+                hub id.
+            kwargs: fields to override; `cache_dir`, `force_download`, `local_files_only`, `token`,
+                `revision`, `subfolder` for the hub.
+        """
+        location = {name: kwargs.pop(name) for name in presets.HUB_ARGUMENTS if name in kwargs}
+        path = pathlib.Path(pretrained_model_name_or_path)
+        if not path.is_file():
+            path = presets.resolve(path, weights=(), **location) / GENERATION_CONFIG_NAME
+        return cls.from_dict(read_json(path), **kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        """The parameters in a generation_config.json, with `kwargs` in the place of some.
+
+        Parameters of transformers' that are not here are left out, with a warning.
+        """
+        fields = cls.changes(config_dict)
+        unknown = sorted(set(fields) - set(cls.field_names()))
+        if unknown:
+            logger.warning(
+                "generate has no %s; it is left out of what generation_config.json says",
+                ", ".join(f"{name}={fields[name]!r}" for name in unknown),
+            )
+        known = {name: value for name, value in fields.items() if name not in unknown}
+        return cls().with_changes(known).with_changes(kwargs)
+
+    def save_pretrained(self, save_directory):
+        """Write generation_config.json into a directory, which is made if it is not there."""
+        with atomic(make_directory(save_directory) / GENERATION_CONFIG_NAME) as temporary:
+            temporary.write_text(self.to_json_string(), "utf-8")
+
+    def to_dict(self):
+        """All parameters."""
+        return dataclasses.asdict(self)
+
+    def to_diff_dict(self):
+        """The parameters that do not have their default."""
+        default = GenerationConfig()
+        return {k: v for k, v in self.to_dict().items() if v != getattr(default, k)}
+
+    def to_json_string(self):
+        """JSON text of `to_diff_dict`, as transformers writes it."""
+        return json.dumps(self.to_diff_dict(), indent=2, sort_keys=True) + "\n"
+
+    @staticmethod
+    def changes(given):
+        """A mapping, or what a configuration object has that is not its default, as a dict; without
+        what is no parameter, and those of transformers' that do nothing."""
+        given = given.to_diff_dict() if hasattr(given, "to_diff_dict") else given
+        return {
+            name: value
+            for name, value in given.items()
+            if not (
+                name.startswith("_")
+                or name == "transformers_version"
+                or (name in _OFF and value in (None, _OFF[name]))
+            )
+        }
+
+    @classmethod
     def field_names(cls):
         return [field.name for field in dataclasses.fields(cls)]
 
@@ -98,28 +172,24 @@ class GenerationConfig:
         """A copy with other values.
 
         Args:
-            changes: mapping, or a configuration object (ours, or transformers' `GenerationConfig`).
+            changes: mapping, or a configuration object (ours, or transformers' `GenerationConfig`),
+                whose defaults change nothing. None is a parameter's default, which for most means
+                off.
 
         Raises:
             TypeError: it has a parameter that is not known here.
         """
-        if isinstance(changes, GenerationConfig):
-            default = GenerationConfig()
-            changes = {k: v for k, v in vars(changes).items() if v != getattr(default, k)}
-        elif hasattr(changes, "to_diff_dict"):
-            changes = changes.to_diff_dict()
-            changes.pop("transformers_version", None)
-        changes = {
-            name: value
-            for name, value in changes.items()
-            if not (name.startswith("_") or (name in _OFF and value in (None, _OFF[name])))
-        }
+        changes = self.changes(changes)
         unknown = sorted(set(changes) - set(self.field_names()))
         if unknown:
             raise TypeError(
                 f"generate has no argument {', '.join(map(repr, unknown))}; its parameters are "
                 f"{', '.join(self.field_names())}"
             )
+        default = GenerationConfig()
+        for name, value in changes.items():
+            if value is None and name != "top_k":  # where None is a value of its own: all tokens
+                changes[name] = getattr(default, name)
         return dataclasses.replace(self, **changes)
 
     def eos_token_ids(self):
@@ -128,10 +198,13 @@ class GenerationConfig:
             return []
         return [int(token) for token in np.ravel(to_numpy(self.eos_token_id))]
 
-    def check(self):
-        """Raise a ValueError if a value makes no sense, warn of one without effect."""
-        for name in ("num_beams", "num_return_sequences"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+    def check(self, vocab_size):
+        """Raise a ValueError if a value makes no sense for a model with so many tokens, warn of one
+        without effect."""
+        for name in ("num_beams", "num_return_sequences", "max_length", "max_new_tokens"):
+            value = getattr(self, name)
+            whole = value is None or isinstance(value, numbers.Integral) and value >= 1
+            _require(whole, name, value, "an integer of at least 1")
         for name in ("temperature", "repetition_penalty"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
         _require(self.top_k is None or self.top_k >= 0, "top_k", self.top_k, "at least 0")
@@ -144,6 +217,12 @@ class GenerationConfig:
             words,
             "a list of non-empty lists of token ids",
         )
+        for name, ids in (
+            ("bad_words_ids", sum(map(list, words), [])),
+            ("suppress_tokens", self.suppress_tokens or []),
+        ):
+            for token in ids:
+                _require(0 <= token < vocab_size, name, token, f"ids from 0 to {vocab_size - 1}")
         _require(
             self.no_repeat_ngram_size is None or self.no_repeat_ngram_size >= 0,
             "no_repeat_ngram_size",

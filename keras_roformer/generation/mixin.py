@@ -7,7 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_roformer.generation.config import GenerationConfig, to_numpy
+from keras_roformer.generation.config import (
+    GENERATION_CONFIG_NAME,
+    GenerationConfig,
+    to_numpy,
+)
 from keras_roformer.generation.decoding import RUNNERS, Decoding, Prompt
 from keras_roformer.generation.outputs import OUTPUTS
 from keras_roformer.generation.processors import NO_TOKEN, make_processors
@@ -23,7 +27,8 @@ class GenerationMixin:
 
     @property
     def generation_config(self):
-        """The model's own `GenerationConfig`, by default what its config says."""
+        """The model's own `GenerationConfig`: what the checkpoint's generation_config.json says,
+        without one what its config says."""
         if self._generation_config is None:
             self._generation_config = GenerationConfig.from_model_config(self.config)
         return self._generation_config
@@ -35,6 +40,13 @@ class GenerationMixin:
     def can_generate(self):
         """Whether the class has `generate`."""
         return True
+
+    def _read_more(self, directory):
+        if (directory / GENERATION_CONFIG_NAME).is_file():
+            self._generation_config = GenerationConfig.from_pretrained(directory)
+
+    def _more_files(self):
+        return {GENERATION_CONFIG_NAME: self.generation_config.to_json_string()}
 
     def generate(
         self,
@@ -104,7 +116,7 @@ class GenerationMixin:
         if generation_config is not None:
             config = config.with_changes(generation_config)
         config = config.with_changes(parameters)
-        config.check()
+        config.check(self.config.vocab_size)
         if streamer is not None and config.num_beams > 1:
             raise ValueError("a streamer needs num_beams=1: beam search ends before it knows")
 

@@ -89,7 +89,7 @@ def ban_early_end(min_length, ends, tokens, scores):
     """Ban the end of the sequence before `min_length` columns."""
     if tokens.shape[1] < min_length:
         scores = scores.copy()
-        scores[:, ends] = -np.inf
+        scores[:, [end for end in ends if 0 <= end < scores.shape[1]]] = -np.inf
     return scores
 
 

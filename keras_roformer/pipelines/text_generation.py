@@ -12,12 +12,16 @@ logger = logging.getLogger("keras_roformer")
 GENERATION_DEFAULTS = dict(max_new_tokens=256, do_sample=True, temperature=0.7)
 
 
+# What the result has: only one of these can be asked for.
+RETURNS = ("return_full_text", "return_text", "return_tensors")
+
+
 class TextGenerationPipeline(Pipeline):
     """Continuations of prompts; the model must be a decoder (`is_decoder=True` in its config).
 
     Call arguments:
         return_full_text: give prompt and continuation (the default), else the continuation.
-        return_tensors: give token ids, in place of the text.
+        return_tensors: give token ids of both, in place of the text, which is `return_text`.
         prefix: text before every prompt, which the result does not have.
         add_special_tokens: put the prompt between [CLS] and [SEP]; by default as the tokenizer
             does, which is so. False continues the prompt's own last sentence.
@@ -25,6 +29,8 @@ class TextGenerationPipeline(Pipeline):
         skip_special_tokens: leave these out of the text (the default).
         clean_up_tokenization_spaces: for the tokenizer.
         seed: of sampling: each prompt is continued as if it stood alone, with this seed.
+        generation_config: `GenerationConfig`, a dict, or transformers' object, in place of the
+            pipeline's defaults.
         Others: fields of `GenerationConfig` (max_new_tokens, num_beams, top_p, …); by default
             256 new tokens are sampled with temperature 0.7.
 
@@ -38,6 +44,7 @@ class TextGenerationPipeline(Pipeline):
     arguments = dict(
         return_full_text=True,
         return_tensors=False,
+        return_text=None,
         prefix="",
         add_special_tokens=True,
         stop_sequence=(),
@@ -56,20 +63,30 @@ class TextGenerationPipeline(Pipeline):
             )
 
     def check(self, given):
+        wanted = [name for name in RETURNS if given.get(name) is not None]
+        if given.get("return_tensors") is False:
+            wanted.remove("return_tensors")
+        if len(wanted) > 1:
+            raise ValueError(f"only one of {' and '.join(wanted)} can be given")
         stop = given.get("stop_sequence")
         return without_none({**given, "stop_sequence": [stop] if isinstance(stop, str) else stop})
 
     def _checked(self, given):
+        from keras_roformer.generation.config import GenerationConfig
+
         own = {name: value for name, value in given.items() if name in self.arguments}
         rest = {name: value for name, value in given.items() if name not in self.arguments}
         # What a call leaves open, the pipeline's own defaults say, and the model's before these.
         before = getattr(self, "_defaults", {}).get("generation") or self._model_defaults()
+        if rest.get("generation_config") is not None:
+            before = GenerationConfig.changes(rest["generation_config"])
+        rest.pop("generation_config", None)
         if rest.get("max_length") is not None:
             before = {name: value for name, value in before.items() if name != "max_new_tokens"}
         if rest.get("do_sample") is False:
             before = {name: value for name, value in before.items() if name != "temperature"}
         generation = {**before, **without_none(rest)}
-        self.model.generation_config.with_changes(generation).check()
+        self.model.generation_config.with_changes(generation).check(self.model.config.vocab_size)
         return {**super()._checked(own), "generation": generation}
 
     def _model_defaults(self):
