@@ -64,6 +64,11 @@ def assert_same(results, expected):
         ("今天[MASK]好。", {"targets": "天"}),
         ("[MASK]天[MASK]好", {"top_k": 2}),
         (["今天[MASK]好。"], {}),
+        (
+            "今天[MASK]好。paris is",
+            {"tokenizer_kwargs": {"truncation": True, "max_length": 6, "padding": True}},
+        ),
+        ("今天[MASK]好。", {"tokenizer_kwargs": {"add_special_tokens": False}}),
         (["今天[MASK]好。", "paris is the [MASK] of france", "[MASK]天[MASK]"], {"top_k": 2}),
     ],
     ids=lambda value: str(value)[:20],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import keras_roformer
+from keras_roformer.generation import GenerationConfig
 from keras_roformer.pipelines import pipeline
 from keras_roformer.tokenizers import RoFormerTokenizerFast
 from tests.pipeline_tools import assert_same, write_checkpoint
@@ -72,6 +73,7 @@ def references(checkpoints):
         (PROMPTS, {"return_full_text": False, "add_special_tokens": False}),
         (PROMPTS[:1], {"return_tensors": True}),
         (PROMPTS[1], {"prefix": "today ", "num_beams": 2, "num_return_sequences": 2}),
+        (PROMPTS, {"return_text": True}),
     ],
     ids=lambda value: str(value)[:24],
 )
@@ -81,11 +83,28 @@ def test_text_generation_equals_transformers(pipes, references, inputs, argument
     assert_same(pipes("text-generation")(inputs, **arguments), expected, FLOAT32)
 
 
+def test_generation_config_of_a_call(pipes):
+    """It stands in the place of the pipeline's own defaults, which sample 256 tokens."""
+    generate = pipes("text-generation")
+    wanted = generate(PROMPTS, do_sample=False, max_new_tokens=4, repetition_penalty=1.5)
+    chosen = GenerationConfig(max_new_tokens=4, repetition_penalty=1.5)
+    assert generate(PROMPTS, generation_config=chosen) == wanted
+    assert generate(PROMPTS, generation_config=vars(chosen)) == wanted
+    longer = generate(PROMPTS, generation_config=chosen, max_new_tokens=6)
+    assert longer == generate(PROMPTS, do_sample=False, max_new_tokens=6, repetition_penalty=1.5)
+
+
 def test_feature_extraction_equals_transformers(pipes, references):
     extract = pipes("feature-extraction")
     for inputs in (PROMPTS[0], PROMPTS):
         expected = references("feature-extraction")(inputs)
         assert_same(extract(inputs), expected, FLOAT32)
+    for tokenize in (
+        {"truncation": True, "max_length": 4, "padding": True},
+        {"add_special_tokens": False},
+    ):
+        expected = references("feature-extraction")(PROMPTS, tokenize_kwargs=dict(tokenize))
+        assert_same(extract(PROMPTS, tokenize_kwargs=tokenize), expected, FLOAT32)
     array = extract(PROMPTS[0], return_tensors=True)
     np.testing.assert_allclose(array, extract(PROMPTS[0]), **FLOAT32)
     states = array[0]
@@ -180,6 +199,24 @@ def test_a_model_that_is_no_decoder(checkpoints, caplog):
         ("text-generation", lambda f: f("a", top=3), TypeError, "no argument 'top'"),
         ("text-generation", lambda f: f("a", num_beams=0), ValueError, "num_beams must be"),
         ("text-generation", lambda f: f("", add_special_tokens=False), ValueError, "empty prompt"),
+        (
+            "text-generation",
+            lambda f: f("a", return_tensors=True, return_full_text=False),
+            ValueError,
+            "only one of return_full_text and return_tensors",
+        ),
+        (
+            "feature-extraction",
+            lambda f: f("a", truncation=True, tokenize_kwargs={"truncation": True}),
+            ValueError,
+            "truncation is given twice",
+        ),
+        (
+            "feature-extraction",
+            lambda f: f("a", tokenize_kwargs={"padding": "max_length"}),
+            ValueError,
+            "padding='max_length' has no effect",
+        ),
         ("feature-extraction", lambda f: f("a", pooling="max"), ValueError, "one of mean, cls"),
         ("sentence-similarity", lambda f: f("a"), TypeError, 'with "source_sentence" and'),
         (

@@ -268,6 +268,13 @@ def without_none(given):
     return {name: value for name, value in given.items() if value is not None}
 
 
+def tokenizer_arguments(given):
+    """A dict of arguments for the tokenizer; what concerns batches and tensors, which a pipeline
+    makes itself, has no effect."""
+    ours = ("padding", "pad_to_multiple_of", "padding_side", "return_tensors")
+    return {name: value for name, value in (given or {}).items() if name not in ours}
+
+
 def at_least(name, value, least=1):
     """Check an integer argument."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_roformer.pipelines.base import Pipeline, Sample, one_of, text_of
+from keras_roformer.pipelines.base import Pipeline, Sample, one_of, text_of, tokenizer_arguments
 
 POOLINGS = ("mean", "cls")
 
@@ -20,9 +20,9 @@ class _Embedding(Pipeline):
             one_of("pooling", given["pooling"], POOLINGS)
         return given
 
-    def rows(self, texts, options):
-        cut = dict(truncation=options.truncation, max_length=options.max_length)
-        return [dict(input_ids=ids) for ids in self.tokenizer(texts, **cut)["input_ids"]]
+    def rows(self, texts, options, **how):
+        how = {"truncation": options.truncation, "max_length": options.max_length, **how}
+        return [dict(input_ids=ids) for ids in self.tokenizer(texts, **how)["input_ids"]]
 
     def output_size(self, row, length):
         return length * self.model.config.hidden_size
@@ -42,16 +42,31 @@ class FeatureExtractionPipeline(_Embedding):
             default there is one a token.
         return_tensors: give arrays instead of lists of numbers.
         truncation, max_length: for the tokenizer; by default texts are read whole.
+        tokenize_kwargs: dict of these and other arguments for the tokenizer.
 
     Returns:
         (1, L, D) numbers for a text, as in transformers; with `pooling`, D numbers.
     """
 
     task = "feature-extraction"
-    arguments = dict(pooling=None, return_tensors=False, truncation=None, max_length=None)
+    arguments = dict(
+        pooling=None, return_tensors=False, truncation=None, max_length=None, tokenize_kwargs=None
+    )
+
+    def check(self, given):
+        given = super().check(given)
+        tokenize = given.get("tokenize_kwargs", {})
+        if "truncation" in given and "truncation" in tokenize:
+            raise ValueError("truncation is given twice: as an argument and in tokenize_kwargs")
+        if tokenize.get("padding") == "max_length":
+            raise ValueError(
+                "padding='max_length' has no effect here: the result has the real tokens' states"
+            )
+        return given
 
     def encode(self, items, options):
-        return [Sample([row]) for row in self.rows(items, options)]
+        rows = self.rows(items, options, **tokenizer_arguments(options.tokenize_kwargs))
+        return [Sample([row]) for row in rows]
 
     def postprocess(self, sample, options):
         (values,) = sample.outputs

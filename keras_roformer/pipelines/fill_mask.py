@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from keras_roformer.pipelines.base import Pipeline, Sample, shortened, softmax
+from keras_roformer.pipelines.base import Pipeline, Sample, shortened, softmax, tokenizer_arguments
 
 logger = logging.getLogger("keras_roformer")
 
@@ -16,6 +16,8 @@ class FillMaskPipeline(Pipeline):
         top_k: number of answers for every mask.
         targets: token or list of tokens: only these are considered. A word that is no token is
             represented by its first piece, with a warning.
+        tokenizer_kwargs: dict of arguments for the tokenizer, e.g. `truncation` and `max_length`;
+            by default texts are read whole.
 
     Returns:
         for a text with one mask a list of dicts, the likeliest first, with `score` (probability
@@ -27,7 +29,7 @@ class FillMaskPipeline(Pipeline):
     task = "fill-mask"
     model_class = "RoFormerForMaskedLM"
     default_model = "roformer_tiny_zh"
-    arguments = dict(top_k=5, targets=None)
+    arguments = dict(top_k=5, targets=None, tokenizer_kwargs=None)
     least = dict(top_k=1)
 
     def check(self, given):
@@ -67,7 +69,8 @@ class FillMaskPipeline(Pipeline):
 
     def encode(self, items, options):
         samples = []
-        for text, ids in zip(items, self.tokenizer(items)["input_ids"], strict=True):
+        encoded = self.tokenizer(items, **tokenizer_arguments(options.tokenizer_kwargs))
+        for text, ids in zip(items, encoded["input_ids"], strict=True):
             # The head runs on the masks only, which saves most of the time of a small model.
             masks = [i for i, token in enumerate(ids) if token == self.tokenizer.mask_token_id]
             if not masks:

@@ -33,6 +33,7 @@ class QuestionAnsweringPipeline(Pipeline):
         max_answer_len: most tokens of an answer.
         handle_impossible_answer: "" may be the answer, too.
         align_to_words: answers begin and end with whole words.
+        padding: without effect: batches are padded here, which does not change the results.
 
     Returns:
         a dict with `score`, `start` and `end` (characters of the context) and `answer`; with top_k
@@ -51,6 +52,7 @@ class QuestionAnsweringPipeline(Pipeline):
         max_answer_len=15,
         handle_impossible_answer=False,
         align_to_words=True,
+        padding=None,
     )
     least = dict(top_k=1, max_seq_len=1, max_question_len=1, max_answer_len=1, doc_stride=0)
     takes = 'a dict with "question" and "context"'

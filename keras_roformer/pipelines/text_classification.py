@@ -21,7 +21,9 @@ class TextClassificationPipeline(Pipeline):
         top_k: number of labels, the likeliest first; None for all. Not given: the likeliest alone.
         function_to_apply: "softmax", "sigmoid" or "none", which makes scores of the model's
             logits; "default" is what the config's problem_type and number of labels say.
-        truncation, max_length: for the tokenizer; by default texts are read whole.
+        truncation, max_length, add_special_tokens: for the tokenizer; by default texts are read
+            whole, between [CLS] and [SEP].
+        padding: without effect: batches are padded here, which does not change the results.
 
     Returns:
         a dict with `label` and `score`; with top_k, a list of these. As in transformers, one text
@@ -32,7 +34,12 @@ class TextClassificationPipeline(Pipeline):
     model_class = "RoFormerForSequenceClassification"
     default_model = "roformer_tiny_zh_sentiment"
     arguments = dict(
-        top_k=_NOT_GIVEN, function_to_apply="default", truncation=None, max_length=None
+        top_k=_NOT_GIVEN,
+        function_to_apply="default",
+        truncation=None,
+        max_length=None,
+        add_special_tokens=True,
+        padding=None,
     )
     least = dict(top_k=1)
     takes = 'a text or a dict with "text" and "text_pair"'
@@ -74,7 +81,8 @@ class TextClassificationPipeline(Pipeline):
         return text_of(item, self.task, self.takes), None
 
     def encode(self, items, options):
-        cut = dict(truncation=options.truncation, max_length=options.max_length)
+        names = ("truncation", "max_length", "add_special_tokens")
+        how = {name: getattr(options, name) for name in names}
         samples = [None] * len(items)
         # Two calls: the tokenizer takes a batch of texts or one of pairs.
         for paired in (False, True):
@@ -82,7 +90,7 @@ class TextClassificationPipeline(Pipeline):
             if not chosen:
                 continue
             firsts, seconds = zip(*(items[i] for i in chosen), strict=True)
-            encoded = self.tokenizer(list(firsts), list(seconds) if paired else None, **cut)
+            encoded = self.tokenizer(list(firsts), list(seconds) if paired else None, **how)
             for number, i in enumerate(chosen):
                 names = ("input_ids", "token_type_ids") if paired else ("input_ids",)
                 samples[i] = Sample([{name: encoded[name][number] for name in names}])
