@@ -412,6 +412,16 @@ def test_a_seed_reproduces(model):
     assert (first[0] != first[1]).any()
 
 
+def test_one_prompt_is_sampled_several_times(model):
+    """With the cache, each copy of a single row has its own, as without."""
+    parameters = dict(do_sample=True, num_return_sequences=3, max_new_tokens=8, seed=3)
+    tokens = generate(model, PROMPT[:1], **parameters)
+    assert len({tuple(row) for row in tokens.tolist()}) == 3
+    np.testing.assert_array_equal(
+        tokens, generate(model, PROMPT[:1], use_cache=False, **parameters)
+    )
+
+
 def test_the_same_seed_gives_the_same_tokens_on_every_backend(model):
     """As first drawn on JAX: the logits agree to 1e-5, and the draws are NumPy's."""
     tokens = generate(model, max_new_tokens=10, do_sample=True, top_k=20, seed=1)
@@ -640,6 +650,7 @@ def test_without_causal_mask():
         (dict(num_beams=2, early_stopping="soon"), ValueError, "early_stopping"),
         (dict(attention_mask=LEFT_MASK[:, 1:]), ValueError, "attention_mask"),
         (dict(input_ids=PROMPT), ValueError, "twice"),
+        (dict(do_sample=True, seed=-1), ValueError, "seed must be an integer of at least 0"),
         (dict(max_new_tokens=2.5), ValueError, "max_new_tokens must be an integer"),
         (dict(num_beams=1.5), ValueError, "num_beams must be an integer"),
         (dict(bad_words_ids=[[12, -1]]), ValueError, "bad_words_ids must be ids from 0 to 60"),

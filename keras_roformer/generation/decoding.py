@@ -285,7 +285,10 @@ class Decoding:
                 np.repeat(x, copies, axis=0) for x in (self.tokens, self.mask, logits)
             )
             self.prompt = self.prompt.repeat(copies)
-            repeat = functools.partial(ops.repeat, repeats=copies, axis=0)
+            # Not `ops.repeat`: on torch the copies of a single row would share its memory, in which
+            # each of them writes.
+            rows = np.repeat(np.arange(len(self.tokens) // copies, dtype="int32"), copies)
+            repeat = functools.partial(ops.take, indices=ops.convert_to_tensor(rows), axis=0)
             self.extras = {
                 name: repeat(x) if name.startswith("encoder_") else x
                 for name, x in self.extras.items()

@@ -252,7 +252,10 @@ class GenerationMixin:
                 prng_key = jax.random.key_data(prng_key)
             return [int(word) for word in np.asarray(prng_key)]
         if seed is not None:
-            return [int(x) for x in np.ravel(to_numpy(seed))]
+            seeds = [int(x) for x in np.ravel(to_numpy(seed))]
+            if min(seeds, default=-1) < 0:
+                raise ValueError(f"seed must be an integer of at least 0, or several, got {seed!r}")
+            return seeds
         return self._backend.draw_seed()
 
     def _process(self, function, tokens, scores):
