@@ -49,6 +49,32 @@ def test_classify(run, checkpoints, tmp_path):  # noqa: F811
     expected = pipeline("text-classification", path)(pair)
     out = run("classify", "-m", path, "--pairs", "--json", stdin="\t".join(TEXTS))[1]
     assert_same(json.loads(out), expected, FLOAT32)
+    assert run("classify", "\t".join(TEXTS), "-m", path, "--pairs", "--json")[1] == out
+    for arguments, stdin in ((TEXTS, None), ((), "\t".join(TEXTS) + "\njim")):
+        status, out, err = run("classify", *arguments, "-m", path, "--pairs", stdin=stdin)
+        assert (status, out) == (1, "") and "--pairs takes two texts with a tab between" in err
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.jsonl", '{"text": "jim"}\n\n{"text": "jim"', "a.jsonl: line 3 is not valid JSON"),
+        ("a.jsonl", "[1, 2]", "a.jsonl: line 1 is neither a JSON object nor a text"),
+        ("a.csv", "body\njim,james", "a row has no text; it has body"),
+    ],
+)
+def test_broken_files(run, checkpoints, tmp_path, name, content, message):  # noqa: F811
+    (tmp_path / name).write_text(content, "utf-8")
+    path = checkpoints("text-classification")
+    status, out, err = run("classify", "-m", path, "-i", str(tmp_path / name))
+    assert (status, out) == (1, "") and message in err and err.count("\n") == 1
+
+
+def test_a_long_text_in_a_table(run, checkpoints, tmp_path):  # noqa: F811
+    text = "jim " * 40_000  # longer than the csv module reads by default
+    (tmp_path / "a.csv").write_text(f"text\n{text}\n", "utf-8")
+    out = run("tokenize", "-m", checkpoints("fill-mask"), "-i", str(tmp_path / "a.csv"))[1]
+    assert out.split() == text.split()
 
 
 def test_tag(run, checkpoints):  # noqa: F811
@@ -149,6 +175,8 @@ def test_run_takes_lists_with_tabs(run, checkpoints, task, model, first, rest): 
     [
         (("classify", "x"), 1, "neither a directory nor a preset"),
         (("answer", "x", "-c", "y"), 1, "has no preset in the box; give a model"),
+        (("answer", "x", "-c", "y", "-f", __file__), 2, "--context or a --context-file, not both"),
+        (("generate", "x", "--seed", "-1"), 2, "-1 is not in the range x>=0"),
         (("classify", "-i", "nowhere.txt"), 2, "File 'nowhere.txt' does not exist"),
         (("run", "--task", "ner", "--set", "stride"), 2, "--set takes NAME=VALUE, got 'stride'"),
         (("tag", "x", "--aggregation", "y"), 2, "'y' is not one of"),

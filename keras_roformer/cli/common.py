@@ -103,13 +103,29 @@ def utf8(name):
 
 
 def read_records(path):
-    """The rows of a .csv or .tsv file as dicts by its header; the lines of any other as texts, or
-    as dicts where they are JSON objects."""
+    """The rows of a .csv or .tsv file as dicts by its header; the JSON objects and texts of a
+    .jsonl file; the lines of any other as texts, or as dicts where they are JSON objects."""
     with utf8(path), open(path, encoding="utf-8-sig", newline="") as file:
         if path.endswith((".csv", ".tsv")):
+            csv.field_size_limit(2**31 - 1)  # by default, a longer text than 131,072 is an error
             yield from csv.DictReader(file, delimiter="\t" if path.endswith(".tsv") else ",")
+        elif path.endswith(".jsonl"):
+            yield from _parse_json(path, file)
         else:
             yield from _parse_lines(file)
+
+
+def _parse_json(path, lines):
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: line {number} is not valid JSON: {error}") from None
+        if not isinstance(record, (dict, str)):
+            raise ValueError(f"{path}: line {number} is neither a JSON object nor a text")
+        yield record
 
 
 def _parse_lines(lines):
@@ -121,6 +137,14 @@ def _parse_lines(lines):
                 continue
         if line:
             yield line
+
+
+def pair_of(item):
+    """An input of two texts as a dict: one that is, or a text with a tab between them."""
+    pair = _input(item, ("text", "text_pair")) if isinstance(item, str) else item
+    if isinstance(pair, str) or len(pair) < 2:
+        raise ValueError(f"--pairs takes two texts with a tab between them, got {item!r}")
+    return pair
 
 
 def _input(record, fields):
@@ -135,7 +159,7 @@ def _input(record, fields):
         return dict(zip(names, parts, strict=True)) if whole else record
     found = {name: record[name] for name in names if record.get(name) is not None}
     if not found:
-        raise ValueError(f"a row has no {' or '.join(names)}; it has {', '.join(record)}")
+        raise ValueError(f"a row has no {' or '.join(names)}; it has {', '.join(map(str, record))}")
     return found["text"] if list(found) == ["text"] else found
 
 

@@ -13,6 +13,7 @@ from keras_roformer.cli.common import (
     json_option,
     model_option,
     options,
+    pair_of,
     print_json,
     print_table,
     quiet,
@@ -48,14 +49,15 @@ def fill_mask(texts, path, targets, **given):
 @click.command()
 @click.argument("texts", nargs=-1)
 @options(model_option("roformer_tiny_zh_sentiment"), _top_k)
-@click.option("--pairs", is_flag=True, help="Lines are two texts with a tab between them.")
+@click.option("--pairs", is_flag=True, help="Each is two texts with a tab between them.")
 @_common
 def classify(texts, path, pairs, top_k, **given):
     """Label texts, or pairs of texts."""
     fields = FIELDS["text-classification"] if pairs else ("text",)
     if top_k is not None:
         given["top_k"] = top_k
-    _run("text-classification", read_texts(texts, path, fields), **given)
+    inputs = read_texts(texts, path, fields)
+    _run("text-classification", map(pair_of, inputs) if pairs else inputs, **given)
 
 
 @click.command()
@@ -92,6 +94,8 @@ def answer(questions, path, context, context_file, **given):
     Without questions as arguments, lines of a question, a tab and its context.
     """
     if context_file:
+        if context is not None:
+            raise click.UsageError("give a --context or a --context-file, not both")
         with utf8(context_file):
             context = pathlib.Path(context_file).read_text("utf-8-sig")
     if questions and context is None:
@@ -114,7 +118,7 @@ def answer(questions, path, context, context_file, **given):
 @click.option("--top-p", type=click.FloatRange(0, 1))
 @options(_top_k)
 @click.option("--num-return-sequences", "-n", type=click.IntRange(1))
-@click.option("--seed", type=int)
+@click.option("--seed", type=click.IntRange(0))
 @click.option("--bare", is_flag=True, help="No [CLS] and [SEP] around the prompt.")
 @_common
 def generate(prompts, path, greedy, bare, **given):
