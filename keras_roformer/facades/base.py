@@ -314,7 +314,8 @@ class PreTrained:
         save_function=None,
         **kwargs,
     ):
-        """Write config.json and the weights, as transformers does for this family.
+        """Write config.json, the weights and, of a causal class, generation_config.json, as
+        transformers does for this family.
 
         Args:
             save_directory: made if it is not there.
