@@ -8,7 +8,10 @@ from keras import ops
 from keras_roformer.layers import (
     RoFormer,
     RoFormerAttention,
+    RoFormerClassificationHead,
     RoFormerEncoder,
+    RoFormerEncoderLayer,
+    RoFormerTokenHead,
     RotaryEmbedding,
     apply_rotary,
     rotary_angles,
@@ -324,6 +327,87 @@ class TestEncoder:
                 y = layer(normal(2, 3, 16), attention_mask=mask, return_attention_scores=scores)
                 y = y[0] if scores else y
                 assert np.isfinite(numpy(y).astype("float32")).all(), dtype
+
+
+class TestKerasConventions:
+    """What Keras's own layers do in functional models, and so do ours."""
+
+    ids = np.array([[3, 1, 4, 1, 5], [2, 7, 0, 0, 0]])
+
+    def test_a_mask_from_an_embedding_is_used_and_handed_on(self, recwarn):
+        embedding, layer, head = (
+            keras.layers.Embedding(8, 16, mask_zero=True),
+            RoFormerEncoder(**TINY),
+            RoFormerTokenHead(3, 16),
+        )
+        inputs = keras.Input((None,), dtype="int32")
+        states = layer(embedding(inputs))
+        outputs = [head(states), RoFormerClassificationHead(3, 16)(states)]
+        model = randomise(keras.Model(inputs, outputs))
+        assert not [w for w in recwarn if "does not support masking" in str(w.message)]
+        for padded, alone in zip(model(self.ids), model(self.ids[1:, :2]), strict=True):
+            padded = padded[1:, :2] if len(padded.shape) == 3 else padded[1:]
+            np.testing.assert_allclose(numpy(padded), numpy(alone), **FLOAT32)
+        # The loss leaves the padding out, as it does with Keras's layers.
+        model = keras.Model(inputs, outputs[0])
+        model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        losses = -numpy(ops.log_softmax(model(self.ids)))[..., 1]
+        loss = model.evaluate(self.ids, np.ones_like(self.ids), verbose=0)
+        np.testing.assert_allclose(loss, losses[self.ids > 0].mean(), **FLOAT32)
+
+    def test_masks_of_both_sides_of_cross_attention(self):
+        layer = RoFormerEncoder(**TINY, add_cross_attention=True)
+        embedding = keras.layers.Embedding(8, 16, mask_zero=True)
+        inputs = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")
+        x, context = map(embedding, inputs)
+        model = randomise(keras.Model(inputs, layer(x, context=context)))
+        x, context = self.ids, self.ids[::-1]
+        wanted = layer(
+            numpy(embedding.embeddings)[x],
+            attention_mask=x > 0,
+            context=numpy(embedding.embeddings)[context],
+            context_mask=context > 0,
+        )
+        np.testing.assert_allclose(numpy(model([x, context])), numpy(wanted), **FLOAT32)
+
+    def test_time_distributed(self):
+        """Sentence by sentence, with the mask of each."""
+        layer = RoFormerEncoder(**TINY)
+        inputs = keras.Input((2, 5), dtype="int32")
+        embedding = keras.layers.Embedding(8, 16, mask_zero=True)
+        model = randomise(
+            keras.Model(inputs, keras.layers.TimeDistributed(layer)(embedding(inputs)))
+        )
+        ids = np.stack([self.ids, self.ids[::-1]], axis=1)
+        got = numpy(model(ids))
+        for i in range(2):
+            x = numpy(embedding.embeddings)[ids[:, i]]
+            wanted = layer(x, attention_mask=ids[:, i] > 0)
+            np.testing.assert_allclose(got[:, i], numpy(wanted), **FLOAT32)
+
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            RoFormerAttention(2, 8, hidden_size=24),
+            RoFormerEncoderLayer(16, 2, 24),
+            RoFormerEncoder(**TINY),
+        ],
+        ids=lambda layer: type(layer).__name__,
+    )
+    def test_output_shapes(self, layer):
+        x = normal(2, 5, 16)
+        assert layer.compute_output_shape(x.shape) == tuple(layer(x).shape)
+        y, extras = layer(keras.Input((5, 16)), return_attention_scores=True)
+        assert y.shape == layer.compute_output_shape((None, 5, 16))
+        assert keras.tree.flatten(extras)[0].shape == (None, 2, 5, 5)
+
+    def test_output_shapes_of_the_model(self):
+        layer = RoFormer(vocab_size=8, add_pooler=True, **TINY)
+        shapes = layer.compute_output_shape(self.ids.shape)
+        assert shapes == ((2, 5, 16), {"pooler_output": (2, 16)})
+        layer.build()
+        spec = layer.compute_output_spec(keras.KerasTensor((2, 5), "int32"))
+        assert keras.tree.map_structure(lambda x: x.shape, spec) == shapes
 
 
 class TestActivations:

@@ -44,6 +44,8 @@ class RoFormerAttention(Block):
         probabilities after dropout and head mask, which are what multiplies the values.
     """
 
+    has_flags = True
+
     def __init__(
         self,
         num_heads,
@@ -121,6 +123,9 @@ class RoFormerAttention(Block):
         if return_attention_scores:
             extras["attentions"] = scores
         return (y, extras) if extras else y
+
+    def compute_output_shape(self, x_shape, context_shape=None):
+        return (*x_shape[:2], self.hidden_size)
 
     def _probabilities(self, query, key, bias, head_mask, training):
         query = query * (1 / math.sqrt(self.head_size))

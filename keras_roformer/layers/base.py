@@ -25,6 +25,9 @@ class Block(keras.layers.Layer):
     tell how sub-layers were quantised, see `parts_config`.
     """
 
+    # Whether a call has flags that change what it gives, which `compute_output_shape` does not see.
+    has_flags = False
+
     def __init__(self, arguments, parts=None, **kwargs):
         super().__init__(**kwargs)
         self._quantizers = parts["quantizers"] if parts else {}
@@ -81,6 +84,8 @@ class Block(keras.layers.Layer):
         # `Layer.__call__` casts variables for `call`; this method, called by itself, does not, and
         # `run` does not leave it to the parts.
         with AutocastScope(self.compute_dtype):
+            if self.has_flags:
+                return keras.Operation.compute_output_spec(self, *args, **kwargs)  # by tracing it
             return super().compute_output_spec(*args, **kwargs)
 
     def dense(self, units, name):

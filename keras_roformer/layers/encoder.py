@@ -2,6 +2,7 @@
 
 import keras
 from keras import ops
+from keras.src.backend import get_keras_mask
 
 from keras_roformer.layers import kernels
 from keras_roformer.layers.attention import RoFormerAttention
@@ -35,6 +36,8 @@ class RoFormerEncoderLayer(Block):
         (B, L, D) tensor; with a `return_` flag `(tensor, extras)` where the dict `extras` has what
         was asked for: `cache`, `context_cache`, `attentions`, `cross_attentions`.
     """
+
+    has_flags = True
 
     def __init__(
         self,
@@ -159,6 +162,9 @@ class RoFormerEncoderLayer(Block):
         x = self._add_and_norm(x, y, self.output_norm, training)
         return (x, extras) if extras else x
 
+    def compute_output_shape(self, x_shape, **shapes):
+        return x_shape
+
     def _add_and_norm(self, x, y, norm, training):
         return self.run(norm, x + self.dropped(self.drop, y, training))
 
@@ -185,6 +191,8 @@ class RoFormerEncoder(Block):
         cache: list with a dict per layer: `cache` and, with cross-attention, `context_cache`.
         cache_index: number of tokens in a fixed-size cache; None for a cache that grows.
         return_cache, return_attention_scores, return_hidden_states: give these too.
+        mask: Keras's own mask of `x`, (B, L), which comes from a layer before (`mask_zero`); used
+            as the attention_mask where none is given, and handed on.
         training: whether dropout is on.
 
     Returns:
@@ -202,6 +210,8 @@ class RoFormerEncoder(Block):
     states = encoder(np.random.normal(size=(1, 5, 16)))  # (1, 5, 16)
     ```
     """
+
+    has_flags = True
 
     def __init__(
         self,
@@ -244,6 +254,7 @@ class RoFormerEncoder(Block):
             ),
             **kwargs,
         )
+        self.supports_masking = True
         self.blocks = [
             RoFormerEncoderLayer(num_heads=n, dtype=self.dtype_policy, name=f"layer_{i}", **shared)
             for i, n in enumerate(heads)
@@ -273,8 +284,12 @@ class RoFormerEncoder(Block):
         return_cache=False,
         return_attention_scores=False,
         return_hidden_states=False,
+        mask=None,
         training=False,
     ):
+        if attention_mask is None and cache is None:
+            # Keras passes `mask` where `x` is the only tensor.
+            attention_mask = get_keras_mask(x) if mask is None else mask
         past_length, key_length = self._lengths(x, cache, cache_index)
         if position_ids is None:
             position_ids = positions(ops.shape(x)[1], past_length)
@@ -329,6 +344,9 @@ class RoFormerEncoder(Block):
         if return_hidden_states:
             extras["hidden_states"] = hidden_states
         return (x, extras) if extras else x
+
+    def compute_output_shape(self, x_shape, **shapes):
+        return x_shape
 
     def _run_block(self, block, x, training, **kwargs):
         if training and self.gradient_checkpointing:

@@ -30,6 +30,9 @@ class RoFormerPooler(Block):
     def call(self, x):
         return ops.tanh(self.run(self.pooler_dense, x[:, 0]))
 
+    def compute_mask(self, inputs, previous_mask):
+        return None  # no sequence is left
+
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.hidden_size)
 
@@ -154,6 +157,9 @@ class RoFormerClassificationHead(Block):
         x = self.dropped(self.drop, x, training)
         return self.run(self.out_proj, x)  # (B, C)
 
+    def compute_mask(self, inputs, previous_mask):
+        return None  # no sequence is left
+
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.num_labels)
 
@@ -180,6 +186,7 @@ class RoFormerTokenHead(Block):
             ),
             **kwargs,
         )
+        self.supports_masking = True
         self.projection = self.dense(num_labels, "projection")
         self.drop = self.dropout_layer(dropout, "dropout")
 

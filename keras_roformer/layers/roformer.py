@@ -34,6 +34,8 @@ class RoFormer(Block):
             cross-attention; more weights than this machine has memory for.
     """
 
+    has_flags = True
+
     def __init__(
         self,
         vocab_size,
@@ -171,3 +173,8 @@ class RoFormer(Block):
         if self.add_pooler:
             extras = {"pooler_output": self.run(self.pooler, x), **extras}
         return x, extras
+
+    def compute_output_shape(self, token_ids_shape=None, inputs_embeds_shape=None, **shapes):
+        batch, length = (token_ids_shape or inputs_embeds_shape)[:2]
+        extras = {"pooler_output": (batch, self.hidden_size)} if self.add_pooler else {}
+        return (batch, length, self.hidden_size), extras
