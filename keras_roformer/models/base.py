@@ -74,9 +74,10 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         if self.preprocessor is None:
             self._check_ids(x)
             return keras.Model.fit(self, x, y, **given, **kwargs)
-        if data.is_dataset(x) and not data.is_loader(validation_data):
+        if data.is_dataset(x):
             # That is the dataset's own business, and Keras would warn.
             kwargs.setdefault("shuffle", False)
+        if self._is_for_hub(x) and not data.is_loader(validation_data):
             return super().fit(x, y, **given, **kwargs)
         # KerasHub takes strings in the order in which they come, in every epoch, and no loaders.
         if not data.is_dataset(x) and not data.is_loader(x):
@@ -94,6 +95,7 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         if validation_data is not None:
             if isinstance(validation_data, tuple):
                 validation_data = keras.utils.unpack_x_y_sample_weight(validation_data)
+                data.check_labels(validation_data[1])
             else:
                 validation_data = (validation_data, None, None)
             validation_data = self._batches(validation_data, validation_batch_size)
@@ -105,7 +107,7 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         if self.preprocessor is None or kwargs.get("_use_cached_eval_dataset"):
             self._check_ids(x)
             return keras.Model.evaluate(self, x, y, **given, **kwargs)
-        if data.is_dataset(x):
+        if self._is_for_hub(x):
             return super().evaluate(x, y, **given, **kwargs)
         data.check_labels(y)
         x = self._batches((x, y, sample_weight), batch_size)
@@ -116,7 +118,7 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         if self.preprocessor is None:
             self._check_ids(x)
             return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
-        if data.is_dataset(x):
+        if self._is_for_hub(x):
             return super().predict(x, batch_size=batch_size, **kwargs)
         x = self._batches((x, None, None), batch_size)
         return keras.Model.predict(self, x, **kwargs)
@@ -137,15 +139,25 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
     def _batches(self, source, batch_size):
         """Preprocessed batches of a loader, of a tf.data or grain dataset, or of arrays."""
         x = source[0]
+        if hasattr(x, "element_spec"):
+            return x.map(self.preprocess_samples)
         if data.is_dataset(x):
-            tf_data = hasattr(x, "element_spec")
-            return x.map(self.preprocess_samples if tf_data else self._preprocess_element)
-        if not data.is_loader(x):
-            x = data.ArrayBatches(*source, batch_size)
-        loader = data.preprocess_loader(x, self.preprocessor.arrays)
-        if keras.config.backend() == "tensorflow" and self.preprocessor.sequence_length is None:
-            return data.with_open_lengths(loader, self.preprocessor.shapes)
-        return loader
+            batches = x.map(self._preprocess_element)
+        else:
+            x = x if data.is_loader(x) else data.ArrayBatches(*source, batch_size)
+            batches = data.preprocess_loader(x, self.preprocessor.arrays)
+        if self._opens_lengths():
+            return data.with_open_lengths(batches, self.preprocessor.shapes)
+        return batches
+
+    def _opens_lengths(self):
+        """Whether batches may have any lengths and Keras does not see to it."""
+        return keras.config.backend() == "tensorflow" and self.preprocessor.sequence_length is None
+
+    def _is_for_hub(self, x):
+        """Whether `x` is a dataset that KerasHub's own `fit` and the others take rightly."""
+        is_grain = not hasattr(x, "element_spec")
+        return data.is_dataset(x) and not (is_grain and self._opens_lengths())
 
     def _preprocess_element(self, batch):
         return data.preprocess_batch(batch, self.preprocessor.arrays)

@@ -105,13 +105,13 @@ def preprocess_loader(loader, preprocess):
 
 
 def with_open_lengths(loader, shapes):
-    """A loader of preprocessed batches as a tf.data.Dataset with batches of any lengths.
+    """A source of preprocessed batches as a tf.data.Dataset with batches of any lengths.
 
-    Of a loader, Keras on TensorFlow leaves open only the sizes in which its first two batches
-    differ, and fails when a later one differs in another.
+    Of a loader or grain dataset, Keras on TensorFlow leaves open only the sizes in which its first
+    two batches differ, and fails when a later one differs in another.
 
     Args:
-        loader: what `preprocess_loader` gives.
+        loader: what `preprocess_loader` gives, or a grain dataset.
         shapes: the preprocessor's method of that name.
     """
     import tensorflow as tf
@@ -120,6 +120,10 @@ def with_open_lengths(loader, shapes):
     if isinstance(loader, keras.utils.PyDataset):
         first, size = loader[0], loader.num_batches
         epoch = functools.partial(_epoch, loader)
+    elif is_dataset(loader):
+        first, epoch = next(iter(loader)), loader.__iter__
+        if hasattr(loader, "__len__") and len(loader) < sys.maxsize:  # of grain's endless ones
+            size = len(loader)
     elif is_torch_loader(loader):
         first, epoch = next(iter(loader)), loader.__iter__
     else:

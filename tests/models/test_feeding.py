@@ -190,7 +190,13 @@ def test_validation_has_its_own_batch_size(model, monkeypatch):
         assert set(map(len, seen.labels)) == want | {4}
 
 
-@pytest.mark.parametrize("kind", ("lists", "generator", "DataLoader"))
+def test_strings_for_labels_of_the_validation_are_refused(model):
+    data = (TEXTS, np.array(LABELS))
+    with pytest.raises(ValueError, match="labels are strings: '正'"):
+        model.fit(*data, validation_data=(["好", "坏"], ["正", "负"]), verbose=0)
+
+
+@pytest.mark.parametrize("kind", ("lists", "generator", "DataLoader", "grain"))
 def test_batches_may_be_of_any_lengths(model, kind):
     """On TensorFlow, Keras goes by the sizes of the first two batches, here equal ones."""
     texts, labels = [*[TEXTS[3]] * 4, TEXTS[0], TEXTS[2]], np.array([0, 1] * 3)
@@ -210,6 +216,16 @@ def test_batches_may_be_of_any_lengths(model, kind):
         got = model.predict((x for x, _ in batches), verbose=0)
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
         model.fit((batch for batch in batches), steps_per_epoch=3, verbose=0)
+    elif kind == "grain":
+        grain = pytest.importorskip("grain", reason="grain is in the extra hub")
+        data = grain.MapDataset.source(list(zip(texts, labels, strict=True))).batch(2)
+        got = model.predict(grain.MapDataset.source(texts).batch(2).to_iter_dataset(), verbose=0)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+        history = model.fit(data, epochs=2, validation_data=data, verbose=0).history
+        loss = model.evaluate(data.to_iter_dataset(), verbose=0)[0]
+        np.testing.assert_allclose(loss, history["val_loss"][-1], rtol=1e-4, atol=1e-5)
+        model.fit(texts, labels, validation_data=data, batch_size=2, verbose=0)
+        model.fit(data.repeat(), steps_per_epoch=2, verbose=0)
     else:
         torch = pytest.importorskip("torch", reason="torch's DataLoader needs torch")
         rows = list(zip(texts, labels, strict=True))
