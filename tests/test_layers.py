@@ -328,6 +328,27 @@ class TestEncoder:
                 y = y[0] if scores else y
                 assert np.isfinite(numpy(y).astype("float32")).all(), dtype
 
+    @pytest.mark.parametrize("padded", ["attention_mask", "context_mask"])
+    def test_fully_padded_row_has_the_gradient_of_its_probabilities(self, padded):
+        """On torch, the attention without them works them out again, and wrongly for such a row."""
+        layer = encoder(add_cross_attention=True)
+        masks = {
+            name: np.array([[1, 1, 0], [1, 1, 1]]) for name in ("attention_mask", "context_mask")
+        }
+        masks[padded][1] = 0
+        inputs = [normal(2, 3, 16), normal(2, 3, 16, seed=1)]
+        found = []
+        for scores in (False, True):
+
+            def loss(tensors, scores=scores):
+                x, context = tensors
+                y = layer(x, context=context, **masks, return_attention_scores=scores)
+                return ops.sum(ops.sin(y[0] if scores else y))
+
+            found.append(gradients(loss, inputs))
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(a, b, **FLOAT32_GRADIENT)
+
 
 class TestKerasConventions:
     """What Keras's own layers do in functional models, and so do ours."""

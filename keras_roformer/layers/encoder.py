@@ -304,6 +304,9 @@ class RoFormerEncoder(Block):
                 for b in (bias, context_bias)
             )
         context_head_mask = head_mask if context_head_mask is None else context_head_mask
+        need_scores = return_attention_scores or kernels.fused_gradient_fails(
+            (bias, context_bias), training
+        )
 
         collected = {}
         hidden_states = (x,)
@@ -323,7 +326,7 @@ class RoFormerEncoder(Block):
                 context_cache=past.get("context_cache"),
                 context_head_mask=_of_layer(context_head_mask, i),
                 return_cache=return_cache,
-                return_attention_scores=return_attention_scores,
+                return_attention_scores=need_scores,
             )
             x, extras = y if isinstance(y, tuple) else (y, {})
             hidden_states += (x,)
@@ -333,7 +336,7 @@ class RoFormerEncoder(Block):
         extras = {
             name: tuple(collected[name])
             for name in ("attentions", "cross_attentions")
-            if name in collected
+            if return_attention_scores and name in collected
         }
         if return_cache:
             parts = ("cache", "context_cache")

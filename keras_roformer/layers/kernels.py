@@ -296,6 +296,23 @@ def fused_attention(query, key, value, bias=None, dropout=0.0):
     return ops.transpose(attend(query, key, value, bias), (0, 2, 1, 3))
 
 
+def fused_gradient_fails(biases, training):
+    """Whether the gradient of `fused_attention` would be wrong, as it is on torch where a query has
+    no key to attend to: its backward pass works out the probabilities again, from a sum in which
+    the lowest value leaves nothing of the scores.
+
+    Args:
+        biases: `padding_bias`es of the scores, or None.
+        training: the answer where a compiler cannot look at them.
+    """
+    if keras.config.backend() != "torch" or not torch.is_grad_enabled():
+        return False
+    biases = [bias for bias in biases if bias is not None and not bias.is_meta]
+    if not _is_eager() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return training and bool(biases)
+    return any((bias.amax(-1) < 0).any() for bias in biases)
+
+
 def _attention(query, key, value, bias):
     """Attention of (…, L, H) scaled queries over (…, S, H) keys."""
     scores = ops.cast(ops.matmul(query, ops.swapaxes(key, -1, -2)), "float32")  # (…, L, S)

@@ -49,12 +49,13 @@ def random_config(rng, task):
 
 
 def random_inputs(rng, config, task):
-    """Token ids with padding at the end, and labels where the class takes them."""
+    """Token ids with padding at the end, a row of nothing else, and labels where there are any."""
     batch, length = int(rng.integers(1, 5)), int(rng.integers(2, 20))
     choices = (int(rng.integers(2, 4)),) if task == "ForMultipleChoice" else ()
     shape = (batch, *choices, length)
     lengths = rng.integers(1, length + 1, (*shape[:-1], 1))
     mask = (np.arange(length) < lengths).astype("int64")
+    mask[(-1,) * len(shape[:-1])] = 0
     inputs = dict(
         input_ids=rng.integers(1, config["vocab_size"], shape) * mask,
         attention_mask=mask,
@@ -102,6 +103,9 @@ def test_outputs_and_gradients(task, seed):
         label = f"RoFormer{task} (live)"
         assert_close(to_numpy(outputs[name]), to_numpy(expected[name]), name, label)
 
+    for flag in flags:
+        flags[flag] = False  # attention without its probabilities has gradients of its own
+    expected, outputs = reference(**inputs, **flags), model(**inputs, **flags)
     plain = model(**inputs, return_dict=False)
     for i, value in enumerate(reference(**inputs, return_dict=False)):
         if isinstance(value, torch.Tensor):
