@@ -442,6 +442,11 @@ class TestActivations:
         tanh = 0.5 * self.x * (1 + np.tanh(sqrt(2 / pi) * (self.x + 0.044715 * self.x**3)))
         np.testing.assert_allclose(numpy(get_activation("gelu_new")(self.x)), tanh, **FLOAT32)
 
+    def test_leaky_relu_is_the_reference_s(self):
+        """torch's slope, 0.01; Keras's own is 0.2."""
+        expected = np.where(self.x < 0, 0.01 * self.x, self.x)
+        np.testing.assert_allclose(numpy(get_activation("leaky_relu")(self.x)), expected, **FLOAT32)
+
     def test_registered_functions_by_name(self):
         @keras.saving.register_keras_serializable(package="tests")
         def cube(x):

@@ -11,6 +11,7 @@ _ACTIVATIONS = {
     "gelu": kernels.gelu,
     "gelu_new": functools.partial(ops.gelu, approximate=True),
     "gelu_pytorch_tanh": functools.partial(ops.gelu, approximate=True),
+    "leaky_relu": functools.partial(ops.leaky_relu, negative_slope=0.01),  # Keras's own: 0.2
     "quick_gelu": lambda x: x * ops.sigmoid(1.702 * x),
     "swish": ops.silu,
 }
