@@ -31,7 +31,7 @@ TYPES = RNG.integers(0, 2, (4, 7))
 
 def make(task="ForSequenceClassification", **kwargs):
     keras.utils.set_random_seed(0)
-    return getattr(kr, f"TFRoFormer{task}")(kr.RoFormerConfig(**CONFIG, **kwargs))
+    return getattr(kr, f"TFRoFormer{task}")(kr.RoFormerConfig(**{**CONFIG, **kwargs}))
 
 
 @pytest.fixture(scope="module")
@@ -350,6 +350,18 @@ class TestParts:
         model.set_input_embeddings(table)
         assert model.config.vocab_size == 60 and model(IDS).logits.shape[-1] == 60
         close(model.get_input_embeddings()(np.array([59])), table[59:])
+        inputs = untied.get_input_embeddings().embeddings.numpy()
+        untied.set_output_embeddings(table)
+        close(untied.get_input_embeddings().embeddings[:50], inputs)
+        model.set_output_embeddings(table * 2)
+        for tied_or_not, wanted in ((untied, table), (model, table * 2)):
+            bare = tied_or_not(IDS).logits - tied_or_not.mlm.bias
+            states = tied_or_not.mlm.norm(
+                tied_or_not.mlm.activate(tied_or_not.mlm.transform(tied_or_not.roformer(IDS)[0]))
+            )
+            close(bare, states @ wanted.T)
+        with pytest.raises(ValueError, match="TFRoFormerForSequenceClassification has no output"):
+            make().set_output_embeddings(table)
 
 
 def test_changes_of_size_reach_compiled_functions():
@@ -479,12 +491,14 @@ def test_saved_model(model, tmp_path):
     close(saved.serve(tf.constant(IDS))["logits"], model(IDS).logits)
 
 
-@pytest.mark.parametrize("how", ["saved_model", "export", "save_pretrained"])
+@pytest.mark.parametrize("how", ["saved_model", "serving", "export", "save_pretrained"])
 def test_default_signature(how, tmp_path):
     model = make(output_hidden_states=True) if how == "saved_model" else make()
     path = tmp_path / "saved"
     if how == "saved_model":
         tf.saved_model.save(model, str(path))
+    elif how == "serving":
+        tf.saved_model.save(model, str(path), signatures=model.serving)
     elif how == "export":
         model.export(path, verbose=False)
     else:
@@ -502,6 +516,41 @@ def test_default_signature(how, tmp_path):
 
 def test_default_signature_of_choices():
     assert make("ForMultipleChoice").input_signature["input_ids"].shape.rank == 3
+
+
+def test_load_weights_takes_tf_model_h5(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    other = make()
+    other.network.head.out_proj.kernel.assign_add(RNG.normal(size=(32, 3)))
+    other.load_weights(tmp_path / "tf_model.h5", by_name=True)
+    close(other(IDS).logits, model(IDS).logits)
+    larger = make(num_labels=5)
+    with pytest.raises(ValueError, match="out_proj.weight has shape"):
+        larger.load_weights(str(tmp_path / "tf_model.h5"))
+    larger.load_weights(str(tmp_path / "tf_model.h5"), skip_mismatch=True)
+    close(larger.roformer(IDS)[0], model.roformer(IDS)[0])
+
+
+def test_save_pretrained_leaves_no_weight_out(tmp_path):
+    """What a subclass adds has no name in transformers' files."""
+
+    class Larger(kr.TFRoFormerForSequenceClassification):
+        def __init__(self, config, **kwargs):
+            super().__init__(config, **kwargs)
+            self.added = keras.layers.Dense(4, name="added")
+
+        def call(self, *args, **kwargs):
+            return self.added(super().call(*args, **kwargs).logits)
+
+    keras.utils.set_random_seed(0)
+    larger, other = (Larger(kr.RoFormerConfig(**CONFIG)) for _ in range(2))
+    wanted = larger(IDS)
+    with pytest.raises(ValueError, match="Larger has weights .*added/kernel.*save_weights"):
+        larger.save_pretrained(tmp_path)
+    larger.save_weights(tmp_path / "larger.weights.h5")
+    other(IDS)
+    other.load_weights(tmp_path / "larger.weights.h5")
+    close(other(IDS), wanted)
 
 
 def test_save_pretrained_writes_h5(model, tmp_path):

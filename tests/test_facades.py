@@ -373,6 +373,10 @@ def test_documented_signature():
     assert ("labels" in parameters) == (BACKEND != "jax")
 
 
+def test_can_generate():
+    assert [make(task).can_generate() for task in ("Model", "ForCausalLM")] == [False, True]
+
+
 @pytest.mark.parametrize("value", ["roformer", None, {}])
 def test_constructor_wants_a_config(value):
     with pytest.raises(TypeError, match="takes a RoFormerConfig.*from_pretrained"):

@@ -282,7 +282,7 @@ class PreTrained:
         model._after_loading(report.absent_keys)
         if directory is not None:
             model._read_more(directory)
-        _log(report, cls.__name__, source)
+        log_report(report, cls.__name__, source)
         return (model, report.as_dict()) if output_loading_info else model
 
     @classmethod
@@ -425,6 +425,10 @@ class PreTrained:
         """The token embedding layer."""
         return self.network.roformer.embeddings.word_embeddings
 
+    def can_generate(self):
+        """Whether the model has `generate`."""
+        return False
+
     def tie_weights(self):
         """The output embeddings are the input embeddings (`tie_word_embeddings`): nothing to do."""
 
@@ -499,7 +503,8 @@ def _format(directory, from_pt, from_tf, from_flax, use_safetensors):
     return None
 
 
-def _log(report, class_name, source):
+def log_report(report, class_name, source):
+    """Tell of the weights that a checkpoint and a model do not share."""
     report.warn_of_absent(class_name, source)
     if report.unexpected_keys:
         left_out = any(transfer.is_of_layer(name) for name in report.unexpected_keys)

@@ -196,9 +196,6 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         weights = {id(variable) for _, variable in self._paths()}
         return [v for v in self.network.variables if id(v) not in weights]
 
-    def can_generate(self):
-        return False
-
     # As a flax.linen module
 
     @functools.cached_property

@@ -12,12 +12,13 @@ from keras.src.losses.loss import scale_loss_for_distribution
 
 from keras_roformer import outputs
 from keras_roformer.config import RoFormerConfig
-from keras_roformer.facades.base import FLAGS, INPUTS, PreTrained, floating_dtype
+from keras_roformer.facades.base import FLAGS, INPUTS, PreTrained, floating_dtype, log_report
 from keras_roformer.facades.checks import as_arrays
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers.rotary import rotation_from_table
 from keras_roformer.saving import AtomicSaves, make_directory
 from keras_roformer.tasks import TASKS, build_encoder_layer, reduce_loss
+from keras_roformer.weights import checkpoint
 
 outputs.register_keras()
 
@@ -101,9 +102,6 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
         dtype = kwargs.pop("dtype")
         is_mixed = isinstance(dtype, str) and dtype in MIXED
         return {"dtype": dtype if is_mixed else floating_dtype(dtype)}
-
-    def can_generate(self):
-        return False
 
     # fit and evaluate
 
@@ -311,6 +309,17 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
             return None
         return self.get_input_embeddings() if self.network.head.tied else self.network.head.decoder
 
+    def set_output_embeddings(self, value):
+        """Take a (V, E) table to make logits of tokens with, changing the vocabulary's size to its;
+        it becomes that of the input embeddings too, unless the config does not tie them."""
+        if self.get_output_embeddings() is None:
+            raise ValueError(f"{type(self).__name__} has no output embeddings")
+        if self.network.head.tied:
+            self.set_input_embeddings(value)
+        else:
+            self.resize_token_embeddings(len(value))
+            self.network.head.decoder.kernel.assign(ops.transpose(value))
+
     def _change_network(self, change, *args):
         super()._change_network(change, *args)
         # The compiled functions have the variables of before.
@@ -333,6 +342,11 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
             return {k: tf.stack(x) if isinstance(x, tuple) else x for k, x in found.items()}
 
         return serving_default
+
+    @property
+    def serving(self):
+        """The function that a SavedModel has by default, to pass as `signatures`."""
+        return self._default_save_signature
 
     def export(self, filepath, format="tf_saved_model", input_signature=None, **kwargs):
         """See `keras.Model.export`; `input_signature` is by default the model's own.
@@ -359,12 +373,27 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
                 `serving_default`, of the model's `input_signature`.
             kwargs: for `PreTrained.save_pretrained`.
         """
+        own = {id(variable) for variable in self.network.variables}
+        if added := [variable.path for variable in self.weights if id(variable) not in own]:
+            raise ValueError(
+                f"{type(self).__name__} has weights that a checkpoint has no place for: "
+                f"{', '.join(added)}; save all of them with save_weights('….weights.h5')"
+            )
         if saved_model:  # first, so that push_to_hub uploads it
             folder = make_directory(save_directory) / "saved_model" / str(version)
             tf.saved_model.save(self, str(folder), signatures=signatures)
         super().save_pretrained(save_directory, **kwargs)
 
     # Keras serialisation
+
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+        """See `keras.Model.load_weights`; takes transformers' and Keras 2's tf_model.h5, too."""
+        name = str(filepath)
+        if not name.endswith(".h5") or name.endswith(".weights.h5"):
+            return super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
+        tensors = checkpoint.read(filepath, "tensorflow")
+        report = self._load(tensors, source=name, ignore_mismatched_sizes=skip_mismatch)
+        log_report(report, type(self).__name__, name)
 
     def get_config(self):
         return {"config": self.config.to_dict(), "name": self.name, "dtype": self.dtype_policy.name}
