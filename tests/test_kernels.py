@@ -169,3 +169,25 @@ def test_rotation_is_the_same_in_both_forms(dtype, monkeypatch):
     assert as_complex.dtype == as_pairs.dtype == x.dtype
     tolerance = 0.04 if dtype == "bfloat16" else 1e-6
     torch.testing.assert_close(as_complex, as_pairs, rtol=0, atol=tolerance)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's attention and its tracers")
+def test_rows_without_keys_are_told_where_values_can_be_seen():
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    shown, padded = torch.zeros(2, 1, 1, 3), torch.zeros(2, 1, 1, 3)
+    shown[0, ..., 1] = padded[1] = -1e30
+    fails = kernels.fused_gradient_fails
+    assert fails((shown, padded), False) and not fails((shown, None), True)
+    with torch.no_grad():
+        assert not fails((padded,), True)
+    answers = []
+
+    def traced(bias):  # in evaluation, then in training
+        answers.extend(fails((bias,), training) for training in (False, True))
+        return bias + 1
+
+    make_fx(traced)(padded)
+    torch.jit.trace(traced, (padded,), check_trace=False)
+    assert answers == [False, True, False, True]

@@ -303,12 +303,18 @@ def fused_gradient_fails(biases, training):
 
     Args:
         biases: `padding_bias`es of the scores, or None.
-        training: the answer where a compiler cannot look at them.
+        training: the answer where their values cannot be looked at, since something traces them.
     """
     if keras.config.backend() != "torch" or not torch.is_grad_enabled():
         return False
     biases = [bias for bias in biases if bias is not None and not bias.is_meta]
-    if not _is_eager() or torch._C._functorch.peek_interpreter_stack() is not None:
+    is_traced = (
+        not _is_eager()
+        or torch.jit.is_tracing()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch._C._len_torch_dispatch_stack() > 0  # fake tensors, make_fx
+    )
+    if is_traced:
         return training and bool(biases)
     return any((bias.amax(-1) < 0).any() for bias in biases)
 
