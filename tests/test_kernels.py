@@ -22,27 +22,33 @@ def attention(query, key, value, bias):
     return np.einsum("bnls,bsnh->blnh", scores / scores.sum(-1, keepdims=True), value)
 
 
-@pytest.mark.parametrize(
-    "bias",
-    [None, (1, 1, 1, 131), (2, 1, 1, 131), (1, 3, 130, 1), (1, 1, 130, 131), (2, 3, 130, 131)],
-)
-@pytest.mark.parametrize("block", [512, 32])
-def test_attention_in_blocks(bias, block, monkeypatch):
-    if BACKEND == "torch":
-        pytest.skip("torch has its own")
-    for name in ("_MANY_SCORES", "_MANY_SCORES_EAGERLY"):
-        monkeypatch.setattr(kernels, name, 1)
-    monkeypatch.setattr(kernels, "_BLOCK", block)
+@pytest.fixture
+def block_calls(monkeypatch):
+    """A list that grows with every call of `_attention_in_blocks`."""
     calls = []
     in_blocks = kernels._attention_in_blocks
     monkeypatch.setattr(
         kernels, "_attention_in_blocks", lambda *args: calls.append(1) or in_blocks(*args)
     )
+    return calls
+
+
+@pytest.mark.parametrize(
+    "bias",
+    [None, (1, 1, 1, 131), (2, 1, 1, 131), (1, 3, 130, 1), (1, 1, 130, 131), (2, 3, 130, 131)],
+)
+@pytest.mark.parametrize("block", [512, 32])
+def test_attention_in_blocks(bias, block, monkeypatch, block_calls):
+    if BACKEND == "torch":
+        pytest.skip("torch has its own")
+    for name in ("_MANY_SCORES", "_MANY_SCORES_EAGERLY"):
+        monkeypatch.setattr(kernels, name, 1)
+    monkeypatch.setattr(kernels, "_BLOCK", block)
     query, key, value = random(2, 130, 3, 4), random(2, 131, 3, 4), random(2, 131, 3, 4) + 1
     bias = None if bias is None else np.where(random(*bias) > 0, 0, -1e30).astype("float32")
     given = None if bias is None else ops.convert_to_tensor(bias)
     got = kernels.fused_attention(*map(ops.convert_to_tensor, (query, key, value)), given)
-    assert calls
+    assert block_calls
     np.testing.assert_allclose(
         ops.convert_to_numpy(got), attention(query, key, value, bias), atol=2e-6
     )
@@ -86,22 +92,17 @@ def test_the_product_is_chosen_by_processor(avx512, monkeypatch):
         )
 
 
-def test_tensorflow_attends_in_blocks_in_graphs(monkeypatch):
+def test_tensorflow_attends_in_blocks_in_graphs(monkeypatch, block_calls):
     if BACKEND != "tensorflow":
         pytest.skip("TensorFlow's two ways of running")
     import tensorflow as tf
 
     monkeypatch.setattr(kernels, "_MANY_SCORES", 1)
-    calls = []
-    in_blocks = kernels._attention_in_blocks
-    monkeypatch.setattr(
-        kernels, "_attention_in_blocks", lambda *args: calls.append(1) or in_blocks(*args)
-    )
     tensors = [tf.constant(random(2, 128, 3, 4)) for _ in range(3)]
     eager = kernels.fused_attention(*tensors)
-    assert not calls
+    assert not block_calls
     np.testing.assert_allclose(tf.function(kernels.fused_attention)(*tensors), eager, atol=2e-6)
-    assert calls
+    assert block_calls
 
 
 @pytest.mark.parametrize("size", [64, 1024])

@@ -425,6 +425,13 @@ class PreTrained:
         """The token embedding layer."""
         return self.network.roformer.embeddings.word_embeddings
 
+    def _require_output_embeddings(self):
+        if self.get_output_embeddings() is None:
+            raise ValueError(
+                f"{type(self).__name__} has no output embeddings; a masked or causal language "
+                "model has"
+            )
+
     def can_generate(self):
         """Whether the model has `generate`."""
         return False

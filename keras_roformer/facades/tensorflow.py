@@ -312,8 +312,7 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
     def set_output_embeddings(self, value):
         """Take a (V, E) table to make logits of tokens with, changing the vocabulary's size to its;
         it becomes that of the input embeddings too, unless the config does not tie them."""
-        if self.get_output_embeddings() is None:
-            raise ValueError(f"{type(self).__name__} has no output embeddings")
+        self._require_output_embeddings()
         if self.network.head.tied:
             self.set_input_embeddings(value)
         else:

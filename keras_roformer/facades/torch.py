@@ -283,11 +283,7 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
 
     def set_output_embeddings(self, new_embeddings):
         """Copy weight and bias of a `torch.nn.Linear`, resizing the vocabulary to its."""
-        if self.get_output_embeddings() is None:
-            raise ValueError(
-                f"{type(self).__name__} has no output embeddings; a masked or causal language "
-                "model has"
-            )
+        self._require_output_embeddings()
         self.resize_token_embeddings(new_embeddings.weight.shape[0])
         own = self.get_output_embeddings()
         with torch.no_grad():
