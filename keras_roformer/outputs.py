@@ -53,7 +53,7 @@ class ModelOutput(collections.OrderedDict):
             raise TypeError(
                 f"{cls.__name__} takes at most {len(names)} positional values, got {len(args)}"
             )
-        return list(zip(names, args, strict=False))
+        return list(zip(names[: len(args)], args, strict=True))  # see `PreTrained._named_arguments`
 
     @classmethod
     def field_names(cls):

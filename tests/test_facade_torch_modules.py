@@ -270,6 +270,29 @@ def test_functional_call():
         close(gradients[name], parameter.grad)
 
 
+def test_transforms_of_torch_func():
+    """Gradients of every example, and a directional derivative, against plain backward passes."""
+    model = make("ForMaskedLM")
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    mask = torch.ones(len(IDS), IDS.shape[1])
+    mask[0, 2:] = 0
+
+    def loss(parameters, row, shown):
+        arguments = dict(attention_mask=shown[None], labels=row[None])
+        return torch.func.functional_call(model, parameters, (row[None],), arguments).loss
+
+    one = torch.func.grad(loss)
+    examples = torch.vmap(one, in_dims=(None, 0, 0))(parameters, IDS, mask)
+    for i, (row, shown) in enumerate(zip(IDS, mask, strict=True)):
+        model.zero_grad()
+        model(row[None], attention_mask=shown[None], labels=row[None]).loss.backward()
+        for name, parameter in model.named_parameters():
+            close(examples[name][i], parameter.grad)
+    directions = {name: torch.randn_like(p) for name, p in parameters.items()}
+    _, slope = torch.func.jvp(lambda p: loss(p, row, shown), (parameters,), (directions,))
+    close(slope, sum((directions[n] * p.grad).sum() for n, p in model.named_parameters()))
+
+
 def test_hooks_see_and_change_what_the_model_computes():
     model = make("ForMaskedLM", num_hidden_layers=2)
     states = model(IDS, output_hidden_states=True).hidden_states

@@ -124,7 +124,8 @@ class PreTrained:
                 f"{type(self).__name__} takes at most {len(known)} positional arguments "
                 f"({', '.join(known)}), got {len(args)}"
             )
-        arguments = dict(zip(known, args, strict=False))
+        # Of one length: torch.compile of older torch (2.9) takes no other zip.
+        arguments = dict(zip(known[: len(args)], args, strict=True))
         for name in kwargs:
             if name in arguments:
                 raise TypeError(f"{type(self).__name__} got {name} twice, by position and by name")

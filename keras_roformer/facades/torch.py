@@ -9,6 +9,7 @@ from keras_roformer import outputs
 from keras_roformer.facades import modules
 from keras_roformer.facades.base import CONTEXT, FLAGS, INPUTS, PreTrained, floating_dtype
 from keras_roformer.generation import GenerationMixin
+from keras_roformer.layers import kernels
 from keras_roformer.layers.initializers import drawn_later, draws_later
 from keras_roformer.tasks import TASKS
 from keras_roformer.weights import names, transfer
@@ -138,7 +139,7 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
     @staticmethod
     def _extremes(values):
         values = torch.as_tensor(values)
-        if values.is_meta or not values.numel():
+        if kernels.is_traced() or values.is_meta or not values.numel():
             return None
         return torch.stack(torch.aminmax(values)).tolist()  # one wait for the device
 

@@ -234,6 +234,16 @@ def _is_eager():
     return not (torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export())
 
 
+def is_traced():
+    """Whether torch traces or transforms what runs, so that values cannot be looked at."""
+    return (
+        not _is_eager()
+        or torch.jit.is_tracing()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch._C._len_torch_dispatch_stack() > 0  # fake tensors, make_fx
+    )
+
+
 _HAS_ONEDNN = (
     keras.config.backend() == "torch"
     and torch.backends.mkldnn.is_available()
@@ -299,7 +309,8 @@ def fused_attention(query, key, value, bias=None, dropout=0.0):
 def fused_gradient_fails(biases, training):
     """Whether the gradient of `fused_attention` would be wrong, as it is on torch where a query has
     no key to attend to: its backward pass works out the probabilities again, from a sum in which
-    the lowest value leaves nothing of the scores.
+    the lowest value leaves nothing of the scores. Under torch.func's transforms it fails anyway: it
+    has no forward mode (`jvp`, `hessian`), and `vmap` runs it row by row.
 
     Args:
         biases: `padding_bias`es of the scores, or None.
@@ -307,14 +318,10 @@ def fused_gradient_fails(biases, training):
     """
     if keras.config.backend() != "torch" or not torch.is_grad_enabled():
         return False
+    if _is_eager() and torch._C._functorch.peek_interpreter_stack() is not None:
+        return True
     biases = [bias for bias in biases if bias is not None and not bias.is_meta]
-    is_traced = (
-        not _is_eager()
-        or torch.jit.is_tracing()
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or torch._C._len_torch_dispatch_stack() > 0  # fake tensors, make_fx
-    )
-    if is_traced:
+    if is_traced():
         return training and bool(biases)
     return any((bias.amax(-1) < 0).any() for bias in biases)
 

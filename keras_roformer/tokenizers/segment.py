@@ -76,8 +76,6 @@ class Segmenter:
             self.cut = rjieba.cut  # shares one dictionary between all tokenizers of the process
             return
         jieba = rjieba.Jieba()
-        if not hasattr(jieba, "add_word"):
-            raise ImportError("user_dict needs rjieba 0.2 or later (pip install -U rjieba).")
         for word, frequency, tag in self._learnt:
             # Without a frequency jieba takes one just high enough for the word to be kept whole.
             jieba.add_word(word, frequency, tag or None)
