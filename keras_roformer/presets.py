@@ -1,4 +1,5 @@
-"""Where a checkpoint's files are: a directory, a preset in the box, or a model on the hub.
+"""Where a checkpoint's files are: a directory, a preset in the box, or a model on the hub; and
+uploading them there.
 
 A preset is a directory of files without code: `config.json`, `vocab.txt`, `tokenizer_config.json`,
 `model.safetensors`, and `metadata.json` that says what it was trained on and how well it does.
@@ -175,6 +176,45 @@ def _download(repo_id, subfolder, weights, *, local_files_only, **options):
             f"{repo_id!r} must come from the hub, but {found} and there is no copy in its cache; "
             f"offline, use a directory or a preset in the box: {', '.join(_boxed()) or 'none'}"
         ) from None
+
+
+def upload(
+    directory,
+    repo_id,
+    *,
+    files=None,
+    commit_message,
+    commit_description=None,
+    private=None,
+    token=None,
+    revision=None,
+    create_pr=False,
+):
+    """Upload files of a directory to a repository on the hub; gives the hub's answer.
+
+    Args:
+        directory: where the files are.
+        repo_id: "name", of the token's owner, or "owner/name"; made, `private` or not, if it is not
+            there.
+        files: patterns of the files' paths in the directory; by default all.
+        commit_message, commit_description, token, create_pr: as in huggingface_hub.
+        revision: the branch to upload to; made if it is not there.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id  # with its owner
+    if revision is not None and not create_pr:
+        api.create_branch(repo_id, branch=revision, exist_ok=True)
+    return api.upload_folder(
+        repo_id=repo_id,
+        folder_path=directory,
+        allow_patterns=files,
+        commit_message=commit_message,
+        commit_description=commit_description,
+        revision=revision,
+        create_pr=create_pr,
+    )
 
 
 def weight_pattern(format):

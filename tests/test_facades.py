@@ -16,6 +16,7 @@ from keras_roformer import weights
 from keras_roformer.cli.conversion import convert_checkpoint
 from keras_roformer.weights import names
 from tests.conftest import FAMILY_PREFIX
+from tests.fake_hub import Hub
 from tests.tolerances import FLOAT32
 
 BACKEND = keras.config.backend()
@@ -233,6 +234,36 @@ def test_save_and_load_round_trip_in_shards(task, tmp_path):
     saved = json.loads((tmp_path / "config.json").read_text())
     assert saved["architectures"] == [f"RoFormer{task}"]
     assert_equal_weights(cls(task).from_pretrained(tmp_path), model)
+
+
+def test_what_is_pushed_comes_back(tmp_path, monkeypatch):
+    hub = Hub(tmp_path, monkeypatch)
+    model = make("ForSequenceClassification")
+    answer = model.push_to_hub("mine", "Say so", private=True, token="secret", revision="next")
+    assert answer == "commit to me/mine"
+    assert [name for name, _ in hub.calls] == ["HfApi", "create", "branch", "upload"]
+    assert hub.calls[0][1] == "secret" and hub.calls[1][1]["private"] is True
+    assert hub.calls[3][1]["commit_message"] == "Say so" and hub.calls[3][1]["revision"] == "next"
+    again = cls("ForSequenceClassification").from_pretrained("me/mine")
+    assert_equal_weights(again, model)
+
+
+def test_saving_pushes_what_it_has_written(tmp_path, monkeypatch):
+    hub = Hub(tmp_path, monkeypatch)
+    directory = tmp_path / "local"
+    directory.mkdir()
+    (directory / "diary.txt").write_text("of the user's own")
+    model = make("ForSequenceClassification")
+    other = {"classifier.out_proj.weight": np.random.default_rng(0).normal(size=(3, 16))}
+    options = dict(state_dict=other, safe_serialization=True, max_shard_size=4000)
+    saved_model = dict(saved_model=True) if BACKEND == "tensorflow" else {}
+    model.save_pretrained(directory, push_to_hub=True, **options, **saved_model)
+    here = [str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file()]
+    assert hub.files("me/local") == sorted({*here} - {"diary.txt"})
+    assert any("safetensors.index" in name for name in here)
+    assert any("saved_model.pb" in name for name in here) == (BACKEND == "tensorflow")
+    with pytest.raises(TypeError, match="colour"):
+        model.save_pretrained(directory, push_to_hub=True, colour="red")
 
 
 def test_new_head_is_reported_and_the_encoder_kept(tmp_path, caplog):

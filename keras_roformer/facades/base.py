@@ -313,6 +313,8 @@ class PreTrained:
         is_main_process=True,
         state_dict=None,
         save_function=None,
+        *,
+        _written=(),  # what a family has written already: patterns of paths in the directory
         **kwargs,
     ):
         """Write config.json, the weights and, of a causal class, generation_config.json, as
@@ -326,13 +328,14 @@ class PreTrained:
             is_main_process: False writes nothing: another process does.
             state_dict: weights to write in place of the model's, by transformers' names.
             save_function: accepted, and not called: the files are written here.
-            kwargs: `push_to_hub=True` with `repo_id` and so on uploads the directory afterwards.
+            kwargs: `push_to_hub=True` uploads these files afterwards, to `repo_id` (by default the
+                directory's name); further arguments are those of `push_to_hub` for the hub.
 
         Raises:
             ValueError: the directory is a file, or an argument is unknown.
         """
-        upload = kwargs.pop("push_to_hub", False)
-        if kwargs and not upload:
+        pushes = kwargs.pop("push_to_hub", False)
+        if kwargs and not pushes:
             raise ValueError(
                 f"{type(self).__name__}.save_pretrained got the unknown argument(s) "
                 f"{', '.join(sorted(kwargs))}"
@@ -342,23 +345,28 @@ class PreTrained:
         config = self._config_to_save()
         config.architectures = [type(self).__name__.removeprefix(self.family)]
         safe = self.saves_safetensors if safe_serialization is None else safe_serialization
+        format = "safetensors" if safe else self.save_format
         tensors = self._canonical()
         if state_dict is not None:
             tensors |= {n: ops.convert_to_numpy(tensor) for n, tensor in state_dict.items()}
         directory = make_directory(save_directory)
         # All lie beside, written, before the first is renamed: a kill leaves files that fit.
         with contextlib.ExitStack() as stack:
-            for name, text in {CONFIG_NAME: config.to_json_string(), **self._more_files()}.items():
+            texts = {CONFIG_NAME: config.to_json_string(), **self._more_files()}
+            for name, text in texts.items():
                 stack.enter_context(atomic(directory / name)).write_text(text, "utf-8")
-            checkpoint.write(
+            files = checkpoint.write(
                 directory,
                 tensors,
-                format="safetensors" if safe else self.save_format,
+                format=format,
                 max_shard_size=max_shard_size,
                 kinds=self._kinds(),
             )
-        if upload:
-            self.push_to_hub(kwargs.pop("repo_id", directory.name), **kwargs)
+        if pushes:
+            hub = {"repo_id": directory.name, "commit_message": self._upload_message, **kwargs}
+            index = f"{presets.WEIGHT_FILES[format]}.index.json"  # of shards, where there are
+            written = [*_written, *texts, *(file.name for file in files), index]
+            presets.upload(directory, files=written, **hub)
 
     def _config_to_save(self):
         return copy.deepcopy(self.config)
@@ -377,21 +385,27 @@ class PreTrained:
         """Save the model and upload it to the hub; gives the hub's answer.
 
         Args:
-            repo_id: "user/name"; made if it is not there.
+            repo_id: "name" or "owner/name"; made, `private` or not, if it is not there.
             commit_message, private, token: for the hub.
-            kwargs: for `save_pretrained`.
+            kwargs: `commit_description`, `revision` (the branch; made if it is not there) and
+                `create_pr`, as in huggingface_hub; others are for `save_pretrained`.
         """
-        import huggingface_hub
-
+        more = ("commit_description", "revision", "create_pr")
+        hub = {name: kwargs.pop(name) for name in more if name in kwargs}
         with tempfile.TemporaryDirectory() as directory:
             self.save_pretrained(directory, **kwargs)
-            huggingface_hub.create_repo(repo_id, private=private, token=token, exist_ok=True)
-            return huggingface_hub.upload_folder(
-                repo_id=repo_id,
-                folder_path=directory,
-                commit_message=commit_message or f"Upload {type(self).__name__}",
+            return presets.upload(
+                directory,
+                repo_id,
+                commit_message=commit_message or self._upload_message,
+                private=private,
                 token=token,
+                **hub,
             )
+
+    @property
+    def _upload_message(self):
+        return f"Upload {type(self).__name__}"
 
     def _named_weights(self):
         """`(name, weight)` of the network's weights, named as transformers names this class's."""

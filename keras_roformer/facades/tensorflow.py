@@ -379,8 +379,10 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
                 f"{', '.join(added)}; save all of them with save_weights('….weights.h5')"
             )
         if saved_model:  # first, so that push_to_hub uploads it
-            folder = make_directory(save_directory) / "saved_model" / str(version)
-            tf.saved_model.save(self, str(folder), signatures=signatures)
+            folder = f"saved_model/{version}"
+            path = make_directory(save_directory) / folder
+            tf.saved_model.save(self, str(path), signatures=signatures)
+            kwargs["_written"] = [f"{folder}/*"]
         super().save_pretrained(save_directory, **kwargs)
 
     # Keras serialisation

@@ -15,6 +15,7 @@ from numbers import Real
 
 from tokenizers import AddedToken
 
+from ..presets import upload
 from ..saving import atomic, make_directory
 from .calls import Calls, check_side, is_whole, shorten
 from .files import find_files, read_settings
@@ -26,6 +27,7 @@ from .vocab import vocab_text
 
 logger = logging.getLogger(__name__)
 
+UPLOAD_MESSAGE = "Upload tokenizer"
 VERY_LARGE_INTEGER = int(1e30)  # model_max_length of a tokenizer that has no limit
 # Chinese and its punctuation, kana, fullwidth forms: written without spaces around them.
 _UNSPACED = (
@@ -526,8 +528,8 @@ class TokenizerBase(SpecialTokens, Calls):
             legacy_format: True leaves out tokenizer.json, False (fast class only) vocab.txt; None
                 writes what the class has.
             filename_prefix: goes before the files' names, with a dash.
-            push_to_hub: whether to upload to ``repo_id`` (default: the directory's name) as well;
-                further arguments are those of `push_to_hub`.
+            push_to_hub: whether to upload these files to ``repo_id`` (default: the directory's
+                name) as well; further arguments are those of `push_to_hub`.
 
         Returns:
             tuple of the paths of the files.
@@ -560,7 +562,8 @@ class TokenizerBase(SpecialTokens, Calls):
                 temporary = renamed_at_its_end.enter_context(atomic(path))
                 temporary.write_text(content, encoding="utf-8", newline="\n")
         if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", directory.name), **kwargs)
+            hub = {"repo_id": directory.name, "commit_message": UPLOAD_MESSAGE, **kwargs}
+            upload(directory, files=[path.name for path in paths], **hub)
         return tuple(map(str, paths))
 
     def _config(self):
@@ -593,40 +596,17 @@ class TokenizerBase(SpecialTokens, Calls):
             temporary.write_text(vocab_text(self._vocab), encoding="utf-8", newline="\n")
         return (str(path),)
 
-    def push_to_hub(
-        self,
-        repo_id,
-        *,
-        commit_message=None,
-        commit_description=None,
-        private=None,
-        token=None,
-        revision=None,
-        create_pr=False,
-    ):
+    def push_to_hub(self, repo_id, **kwargs):
         """Saves the tokenizer and uploads its files to the hub; gives the hub's answer.
 
         Args:
             repo_id: "name" or "owner/name"; made, ``private`` or not, if it is not there.
-            commit_message, commit_description, token, create_pr: as in huggingface_hub.
-            revision: the branch to upload to; made if it is not there.
+            kwargs: ``commit_message``, ``commit_description``, ``private``, ``token``, ``revision``
+                (the branch; made if it is not there) and ``create_pr``, as in huggingface_hub.
         """
-        from huggingface_hub import HfApi
-
-        api = HfApi(token=token)
-        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        if revision is not None and not create_pr:
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
         with tempfile.TemporaryDirectory() as directory:
             self.save_pretrained(directory)
-            return api.upload_folder(
-                repo_id=repo_id,
-                folder_path=directory,
-                commit_message=commit_message or "Upload tokenizer",
-                commit_description=commit_description,
-                revision=revision,
-                create_pr=create_pr,
-            )
+            return upload(directory, repo_id, **{"commit_message": UPLOAD_MESSAGE, **kwargs})
 
     def __repr__(self):
         added = "".join(f"\n\t{i}: {t!r}," for i, t in self.added_tokens_decoder.items())
