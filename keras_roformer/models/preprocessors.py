@@ -140,13 +140,13 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
     def ids(self, text):
         return self.tokenizer.tokenizer.core.ids(text)
 
-    def pack(self, rows, length=None, end=True):
+    def pack(self, rows, length=None, start=True, end=True):
         """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, cut and padded.
 
         Args:
             rows: list of lists of one or two lists of ids.
             length: by default `sequence_length`, else that of the longest row.
-            end: put the last [SEP].
+            start, end: put [CLS], and the last [SEP].
 
         Returns:
             dict of the three inputs; and per row a list of `(start, kept)`: where each text's ids
@@ -161,16 +161,16 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
         mask = np.zeros((len(rows), length), "bool")
         places = []
         for r, row in enumerate(rows):
-            room = length - 1 - len(row) + (not end)
+            room = length - start - (len(row) - 1) - end
             kept = self._shares(list(map(len, row)), room)
-            packed, spans = [tokenizer.start_token_id], []
+            packed, spans = [tokenizer.start_token_id] * start, []
             for segment, (ids, count) in enumerate(zip(row, kept, strict=True)):
-                start = len(packed)
-                spans.append((start, count))
+                first = len(packed)
+                spans.append((first, count))
                 packed += ids[:count]
                 if end or segment + 1 < len(row):
                     packed.append(tokenizer.end_token_id)
-                segment_ids[r, start if segment else 0 : len(packed)] = segment
+                segment_ids[r, first if segment else 0 : len(packed)] = segment
             token_ids[r, : len(packed)] = packed
             mask[r, : len(packed)] = True
             places.append(spans)
@@ -400,12 +400,9 @@ class RoFormerCausalLMPreprocessor(RoFormerPreprocessor, CausalLMPreprocessor):
         return {**inputs, _LABELS: ids[:, 1:], _WEIGHTS: mask[:, 1:].astype("float32")}
 
     def _pack_one(self, texts, length, end):
-        inputs, _ = self.pack([[self.ids(text)] for (text,) in texts], length, end)
-        ids, mask = inputs["token_ids"], inputs["padding_mask"]
-        if not self.add_start_token:
-            ids, mask = np.roll(ids, -1, 1), np.roll(mask, -1, 1)
-            ids[:, -1], mask[:, -1] = self.tokenizer.pad_token_id, False
-        return ids, mask
+        rows = [[self.ids(text)] for (text,) in texts]
+        inputs, _ = self.pack(rows, length, self.add_start_token, end)
+        return inputs["token_ids"], inputs["padding_mask"]
 
     def shapes(self, labels):
         length = (self.sequence_length,)

@@ -296,6 +296,25 @@ def test_long_pairs_are_cut(tokenizer, truncate):
     assert x["token_ids"].tolist() == want
 
 
+@pytest.mark.parametrize("start", (True, False))
+@pytest.mark.parametrize("end", (True, False))
+def test_next_tokens_fill_the_row(tokenizer, start, end):
+    preprocessor = models.RoFormerCausalLMPreprocessor(
+        tokenizer, sequence_length=5, add_start_token=start, add_end_token=end
+    )
+    short, long = "太差了！", "味道不错，下次再来。"
+    for text in (short, long):
+        ids = tokenizer.tokenizer(text, add_special_tokens=False)["input_ids"]
+        want = [2] * start + ids[: 6 - start - end] + [3] * end  # one more, to be the last label
+        x, y, weights = numpy_of(preprocessor(text))
+        filled = [*want, *[0] * (6 - len(want))]
+        assert x["token_ids"].tolist() == filled[:-1] and y.tolist() == filled[1:]
+        assert weights.tolist() == [int(i < len(want)) for i in range(1, 6)]
+        prompt = numpy_of(preprocessor.generate_preprocess(text))
+        want = ([2] * start + ids)[:5]
+        assert prompt["token_ids"][prompt["padding_mask"]].tolist() == want
+
+
 def test_whole_words_are_hidden(tokenizer):
     preprocessor = models.RoFormerMaskedLMPreprocessor(
         tokenizer,
