@@ -39,10 +39,11 @@ or none (fast).
     and `pad` leaves out what the first row does not have. Here both are a ValueError.
 
 **Where this differs on purpose**: `decode` writes Chinese without spaces between tokens;
-``return_offsets_mapping``, ``word_ids()`` and `truncate_sequences` work for both classes; a
-vocabulary that lacks special tokens or repeats tokens gives a warning; a pickled BatchEncoding has
-alignments (``word_ids()`` and the like) if they were asked for before. transformers' chat
-templates, ``as_target_tokenizer`` and ``prepare_seq2seq_batch`` are for other models and left out.
+``return_offsets_mapping``, ``word_ids()``, `truncate_sequences` and, in `tokenize`, ``truncation``
+and the like work for both classes; a vocabulary that lacks special tokens or repeats tokens gives a
+warning; a pickled BatchEncoding has alignments (``word_ids()`` and the like) if they were asked for
+before. transformers' chat templates, ``as_target_tokenizer`` and
+``prepare_seq2seq_batch`` are for other models and left out.
 """
 
 from tokenizers import AddedToken

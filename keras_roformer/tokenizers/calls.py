@@ -54,19 +54,12 @@ class Calls:
     """The part of a tokenizer that turns texts into model inputs."""
 
     def tokenize(self, text, pair=None, add_special_tokens=False, **kwargs):
-        """The tokens of a text as strings."""
-        split_special = kwargs.pop("split_special_tokens", self.split_special_tokens)
-        kwargs.pop("is_split_into_words", None)
-        check_text(text)
-        tokens = self.core.pieces(text, split_special).tokens
-        if pair is None and not add_special_tokens:
-            return tokens
-        pair_tokens = None if pair is None else self.core.pieces(pair, split_special).tokens
-        if not add_special_tokens:
-            return tokens + pair_tokens
-        ends = self.convert_ids_to_tokens(self.core.suffix)
-        tokens = self.convert_ids_to_tokens(self.core.prefix) + tokens + ends
-        return tokens if pair is None else tokens + pair_tokens + ends
+        """The tokens of a text or pair as strings; ``kwargs`` are those of ``__call__``."""
+        if not kwargs.get("is_split_into_words"):
+            check_text(text)
+        if pair is None and not add_special_tokens and not kwargs:  # the quick way for most calls
+            return self.core.pieces(text, self.split_special_tokens).tokens
+        return self.encode_plus(text, pair, add_special_tokens, **kwargs).tokens()
 
     def encode_words(self, text):
         """``(ids, word_index)`` of a text without special tokens, quickly.

@@ -128,6 +128,9 @@ def test_building_blocks(cls):
     assert tokenizer.encode([7, 8]) == [2, 7, 8, 3]
     assert tokenizer.max_len_single_sentence == tokenizer.model_max_length - 2
     assert tokenizer.tokenize("好", pair="好", add_special_tokens=True).count("[SEP]") == 2
+    cut = dict(truncation=True, max_length=3, add_special_tokens=True)
+    assert tokenizer.tokenize("今天天气", **cut) == ["[CLS]", "今", "[SEP]"]
+    assert tokenizer.tokenize(["今天", "好"], is_split_into_words=True) == ["今天", "好"]
     assert tokenizer(text_target="好")["input_ids"] == tokenizer("好", text_target="好")["labels"]
 
 
