@@ -201,6 +201,11 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
         if labels is not None:
             labels = _to_numpy(labels)
             labels = labels if batched[0] else labels[None]
+            if labels.shape[:1] != (len(columns[0]),):
+                raise ValueError(
+                    f"y must hold a row for each of the {len(columns[0])} inputs, got the shape "
+                    f"{labels.shape}"
+                )
         features = self.features(list(zip(*columns, strict=True)), labels)
         if weights is not None and _WEIGHTS in features:
             weights = _to_numpy(weights)
@@ -308,6 +313,18 @@ class RoFormerMaskedLMPreprocessor(RoFormerPreprocessor, MaskedLMPreprocessor):
         **kwargs,
     ):
         super().__init__(tokenizer, sequence_length, truncate, **kwargs)
+        for name, rate in (
+            ("mask_selection_rate", mask_selection_rate),
+            ("mask_token_rate", mask_token_rate),
+            ("random_token_rate", random_token_rate),
+            ("mask_token_rate + random_token_rate", mask_token_rate + random_token_rate),
+        ):
+            if not 0 <= rate <= 1:
+                raise ValueError(f"{name} is a share of tokens, from 0 to 1; got {rate}")
+        if mask_selection_length < 1:
+            raise ValueError(
+                f"mask_selection_length must be at least 1, got {mask_selection_length}"
+            )
         self.mask_selection_rate = mask_selection_rate
         self.mask_selection_length = mask_selection_length
         self.mask_token_rate = mask_token_rate
@@ -337,7 +354,7 @@ class RoFormerMaskedLMPreprocessor(RoFormerPreprocessor, MaskedLMPreprocessor):
         chosen = positions < length
         positions = np.where(chosen, positions, 0)
         answers = np.where(chosen, np.take_along_axis(ids, positions, axis=1), 0)
-        kept = max(0.0, 1 - self.mask_token_rate - self.random_token_rate)
+        kept = 1 - self.mask_token_rate - self.random_token_rate
         vocabulary = (0, self.tokenizer.vocabulary_size())
         shown = hide(
             answers, rng, self.tokenizer.mask_token_id, vocabulary, kept, self.random_token_rate
@@ -516,6 +533,11 @@ class RoFormerQuestionAnsweringPreprocessor(RoFormerPreprocessor):
     def features(self, texts, labels):
         if labels is None:
             return super().features(texts, labels)
+        if labels.shape[1:] != (2,):
+            raise ValueError(
+                "y must hold two numbers for each context, the answer's first character and the "
+                f"one after its last, got the shape {labels.shape}"
+            )
         core = self.tokenizer.tokenizer.core
         contexts = [core.pieces(context) for _, context in texts]
         inputs, places = self.pack(

@@ -462,6 +462,25 @@ def test_wrong_inputs_are_named(tokenizer):
     labels = models.RoFormerTokenClassifierPreprocessor(tokenizer, sequence_length=8)
     with pytest.raises(ValueError, match="each of the 7 characters"):
         labels([TEXTS[0]], np.zeros((1, 3), int))
+    with pytest.raises(ValueError, match=r"each of the 2 inputs, got the shape \(1, 9\)"):
+        labels(TEXTS[:2], np.zeros((1, 9), int))
+    answers = models.RoFormerQuestionAnsweringPreprocessor(tokenizer, sequence_length=8)
+    with pytest.raises(ValueError, match=r"two numbers for each context.*shape \(2,\)"):
+        answers((PAIRS[0][:2], PAIRS[1][:2]), np.array([0, 1]))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    (
+        (dict(mask_selection_rate=15), "mask_selection_rate is a share .* got 15"),
+        (dict(mask_token_rate=-0.1), "mask_token_rate is a share .* got -0.1"),
+        (dict(mask_token_rate=1.0), r"mask_token_rate \+ random_token_rate .* got 1.1"),
+        (dict(mask_selection_length=0), "at least 1, got 0"),
+    ),
+)
+def test_rates_that_cannot_be_are_named(tokenizer, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        models.RoFormerMaskedLMPreprocessor(tokenizer, **arguments)
 
 
 # Imports
