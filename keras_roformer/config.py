@@ -460,7 +460,7 @@ _DEFAULT_LABELS = {
 def read_json(path):
     """The object in a JSON file of a checkpoint; clear errors for a file that has none."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows's editors put a mark
     except FileNotFoundError:
         raise FileNotFoundError(
             f"there is no {path.name} in {path.parent}; a checkpoint directory must have one"

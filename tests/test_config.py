@@ -345,6 +345,8 @@ def test_bad_files(tmp_path):
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(ValueError, match=message):
             RoFormerConfig.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"vocab_size": 77}', encoding="utf-8-sig")
+    assert RoFormerConfig.from_pretrained(tmp_path).vocab_size == 77
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ValueError, match="configuration of a 'bert' model"):
         RoFormerConfig.from_pretrained(tmp_path)

@@ -1,13 +1,14 @@
 """Finding a tokenizer's files and reading what they say. Reading never runs code."""
 
-import json
 import os
 from pathlib import Path
 
 from tokenizers import AddedToken
 
+from ..config import read_json
 from ..presets import resolve
 from .special import as_added
+from .vocab import json_added_tokens
 
 _NAMES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
           "added_tokens.json", "config.json")  # fmt: skip
@@ -25,24 +26,15 @@ def find_files(name_or_path, *, subfolder="", **hub):
     return resolve(os.fspath(name_or_path), subfolder=subfolder or "", weights=(), **hub)
 
 
-def _read_json(path):
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} is not valid JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{str(path)!r} must hold a JSON object, not {type(content).__name__}.")
-    return content
-
-
-def _added(value):
-    """``value`` with the dicts that stand for AddedTokens turned into these."""
-    if isinstance(value, dict) and value.get("__type") == "AddedToken":
-        return as_added(value)
+def _with_tokens(value, special=False):
+    """``value`` with AddedTokens in place of the dicts that stand for them: those that say so or,
+    where all tokens are ``special``, every one."""
+    if isinstance(value, dict) and (special or value.get("__type") == "AddedToken"):
+        return as_added(value, special)
     if isinstance(value, dict):
-        return {key: _added(item) for key, item in value.items()}
+        return {key: _with_tokens(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_added(item) for item in value]
+        return [_with_tokens(item, special) for item in value]
     return value
 
 
@@ -51,7 +43,7 @@ def tokenizer_class(directory):
     for name in ("tokenizer_config.json", "config.json"):
         path = Path(directory) / name
         if path.is_file():
-            found = _read_json(path).get("tokenizer_class")
+            found = read_json(path).get("tokenizer_class")
             if found:
                 return found
     return None
@@ -69,33 +61,21 @@ def read_settings(path):
         )
     settings = {}
     if "tokenizer_config.json" in files:
-        settings = _read_json(files["tokenizer_config.json"])
+        settings = read_json(files["tokenizer_config.json"])
     for name in ("tokenizer_class", "auto_map", "tokenizer_file", "vocab_file", "device_map",
                  "special_tokens_map_file", "name_or_path", "init_inputs", "backend",
                  "is_local"):  # fmt: skip
         settings.pop(name, None)
-    settings = {k: v if k == "added_tokens_decoder" else _added(v) for k, v in settings.items()}
-    added = {}
-    if "added_tokens_decoder" in settings:
-        for index, token in settings["added_tokens_decoder"].items():
-            if not isinstance(token, dict) or "content" not in token:
+    decoder = settings.pop("added_tokens_decoder", None)
+    settings = {name: _with_tokens(value) for name, value in settings.items()}
+    if decoder is None:
+        added = _added_in_older_files(files, settings)
+    else:
+        added = {}
+        for index, token in decoder.items():
+            if not isinstance(token, dict) or "content" not in token or not index.isdecimal():
                 raise ValueError(f"added_tokens_decoder[{index!r}]={token!r} is no token.")
             added[int(index)] = as_added(token)
-    else:
-        if "special_tokens_map.json" in files:
-            for key, value in _read_json(files["special_tokens_map.json"]).items():
-                settings[key] = _special(value)
-        if "added_tokens.json" in files:
-            special = [str(v) for v in settings.values() if isinstance(v, (str, AddedToken))]
-            special += [str(v) for v in settings.get("additional_special_tokens") or []]
-            for token, index in _read_json(files["added_tokens.json"]).items():
-                is_special = token in special
-                added[index] = AddedToken(token, normalized=not is_special, special=is_special)
-        if "tokenizer.json" in files:
-            for token in _read_json(files["tokenizer.json"]).get("added_tokens") or []:
-                token = dict(token)
-                index = token.pop("id")
-                added[index] = AddedToken(**token)
     settings["added_tokens_decoder"] = added
     by_content = {str(token): token for token in added.values()}
     for key, value in settings.items():
@@ -110,9 +90,25 @@ def read_settings(path):
     return settings
 
 
-def _special(value):
-    if isinstance(value, dict):
-        return AddedToken(**{**{k: v for k, v in value.items() if k != "__type"}, "special": True})
-    if isinstance(value, list):
-        return [_special(item) for item in value]
-    return value
+def _added_in_older_files(files, settings):
+    """The added tokens of a directory from before tokenizer_config.json had them: id -> AddedToken.
+
+    ``settings`` get the special tokens that special_tokens_map.json names.
+    """
+    added = {}
+    if "special_tokens_map.json" in files:
+        for name, value in read_json(files["special_tokens_map.json"]).items():
+            settings[name] = _with_tokens(value, special=True)
+    if "added_tokens.json" in files:
+        special = [str(v) for v in settings.values() if isinstance(v, (str, AddedToken))]
+        special += [str(v) for v in settings.get("additional_special_tokens") or []]
+        for token, index in read_json(files["added_tokens.json"]).items():
+            if not isinstance(index, int):
+                path = str(files["added_tokens.json"])
+                raise ValueError(f"{path!r} maps {token!r} to {index!r}, which is no id.")
+            is_special = token in special
+            added[index] = AddedToken(token, normalized=not is_special, special=is_special)
+    if "tokenizer.json" in files:
+        path = files["tokenizer.json"]
+        added |= json_added_tokens(read_json(path), path)
+    return added

@@ -4,13 +4,13 @@ import os
 import warnings
 from itertools import groupby
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
 
 from .base import TokenizerBase
 from .core import FastCore, SlowCore
 from .packing import TruncationStrategy, share_longest_first, windows
-from .vocab import check_vocab, read_tokenizer_json, read_vocab
+from .vocab import check_vocab, json_added_tokens, read_tokenizer_json, read_vocab
 
 
 def _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=False):
@@ -44,8 +44,7 @@ def _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=False):
     # RoFormer's normalizer leaves Chinese to jieba, BERT's sets spaces around it.
     kwargs.setdefault("use_jieba", not normalizer.get("handle_chinese_chars", False))
     if "added_tokens_decoder" not in kwargs:
-        added = [dict(token) for token in content.get("added_tokens") or []]
-        kwargs["added_tokens_decoder"] = {t.pop("id"): AddedToken(**t) for t in added}
+        kwargs["added_tokens_decoder"] = json_added_tokens(content, tokenizer_file)
     return check_vocab(content["model"]["vocab"], str(tokenizer_file)), content
 
 

@@ -265,7 +265,8 @@ def copy_added(token, **changes):
 def as_added(token, special=False):
     """An AddedToken from a str, an AddedToken or a saved dict."""
     if isinstance(token, Mapping):
-        token = AddedToken(**{key: value for key, value in token.items() if key != "__type"})
+        fields = {key: value for key, value in token.items() if key != "__type"}
+        token = AddedToken(**({**fields, "special": True} if special else fields))
     if isinstance(token, str):
         return AddedToken(token, normalized=not special, special=special)
     if not isinstance(token, AddedToken):

@@ -1,9 +1,13 @@
 """Reading and writing vocabulary files: vocab.txt and the vocabulary inside a tokenizer.json."""
 
-import json
 import os
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
+
+from tokenizers import AddedToken
+
+from ..config import read_json
 
 
 def read_vocab(path):
@@ -70,12 +74,8 @@ def vocab_text(vocab):
 
 def read_tokenizer_json(path):
     """The content of a ``tokenizer.json``, checked to be a WordPiece model; no code is run."""
-    with open(path, encoding="utf-8-sig") as file:
-        try:
-            content = json.load(file)
-        except ValueError as error:
-            raise ValueError(f"{str(path)!r} is not valid JSON: {error}.") from error
-    model = content.get("model") if isinstance(content, dict) else None
+    content = read_json(Path(path))
+    model = content.get("model")
     kind = model.get("type") if isinstance(model, dict) else None
     if kind != "WordPiece" or not isinstance(model.get("vocab"), dict) or not model["vocab"]:
         raise ValueError(
@@ -89,3 +89,14 @@ def read_tokenizer_json(path):
             "'BertNormalizer'."
         )
     return content
+
+
+def json_added_tokens(content, path):
+    """The added tokens in the ``content`` of the tokenizer.json at ``path``: id -> AddedToken."""
+    tokens = {}
+    for token in content.get("added_tokens") or []:
+        known = isinstance(token, dict) and isinstance(token.get("content"), str)
+        if not known or not isinstance(token.get("id"), int):
+            raise ValueError(f"{str(path)!r} has the added token {token!r}, without content or id.")
+        tokens[token["id"]] = AddedToken(**{k: v for k, v in token.items() if k != "id"})
+    return tokens

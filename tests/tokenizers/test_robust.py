@@ -335,6 +335,32 @@ def test_files_that_disagree_are_told(tmp_path):
             assert cls.from_pretrained(tmp_path).vocab_size == size
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "tokenizer_config.json",
+            '{"a": ' + 10**5 * "[",
+            "tokenizer_config.json is not valid JSON",
+        ),
+        ("tokenizer.json", '{"a": ' + 10**5 * "[", "tokenizer.json is not valid JSON"),
+        ("tokenizer.json", "[1]", "tokenizer.json must hold a JSON object, got list"),
+        ("tokenizer.json", '{"added_tokens": [{"content": "<x>"}]}', "without content or id"),
+        ("added_tokens.json", '{"<x>": "7"}', "'<x>' to '7', which is no id"),
+        (
+            "tokenizer_config.json",
+            '{"added_tokens_decoder": {"x": {"content": "<x>"}}}',
+            r"added_tokens_decoder\['x'\].* is no token",
+        ),
+    ],
+)
+def test_broken_files_are_named(name, text, message, tmp_path):
+    (tmp_path / "vocab.txt").write_text("[UNK]\n")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        RoFormerTokenizer.from_pretrained(tmp_path)
+
+
 def test_broken_files_are_errors(tmp_path):
     (tmp_path / "vocab.txt").write_text("[UNK]\n")
     (tmp_path / "tokenizer_config.json").write_text("{")
