@@ -19,7 +19,7 @@ from ..presets import upload
 from ..saving import atomic, make_directory
 from .calls import Calls, check_side, is_whole, shorten
 from .files import find_files, read_settings
-from .packing import BatchEncoding, TruncationStrategy, pad_row, to_lists
+from .packing import BatchEncoding, TruncationStrategy, pad_row, padded_length, to_lists
 from .segment import Segmenter
 from .special import SPECIAL_TOKENS, SpecialTokens, as_added
 from .train import count_words, make_vocab
@@ -250,10 +250,11 @@ class TokenizerBase(SpecialTokens, Calls):
         """
         if num_tokens_to_remove <= 0:
             return ids, pair_ids, []
-        room = len(ids) + len(pair_ids or ()) - num_tokens_to_remove
-        strategy = TruncationStrategy(truncation_strategy)
-        (first, second), over = self._cut(ids, pair_ids, room, strategy, stride)
-        return ids[slice(*first)], pair_ids and pair_ids[slice(*second)], over
+        sequences = [ids] if pair_ids is None else [ids, pair_ids]
+        room = sum(map(len, sequences)) - num_tokens_to_remove
+        ranges, over = self._cut(sequences, room, TruncationStrategy(truncation_strategy), stride)
+        cut = [ids[slice(*kept)] for ids, kept in zip(sequences, ranges, strict=True)]
+        return cut[0], cut[1] if len(cut) == 2 else None, over
 
     def pad(
         self,
@@ -307,7 +308,7 @@ class TokenizerBase(SpecialTokens, Calls):
         lengths = list(map(len, inputs[main]))
         if return_attention_mask and "attention_mask" not in inputs:
             inputs["attention_mask"] = [[1] * length for length in lengths]
-        target = self._padded_length(padding, lengths, max_length, pad_to_multiple_of)
+        target = padded_length(padding, lengths, max_length, pad_to_multiple_of)
         side = check_side("padding_side", padding_side or self.padding_side)
         if target is not None:
             for key in fill.keys() & inputs.keys():

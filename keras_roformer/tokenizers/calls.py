@@ -10,8 +10,9 @@ from .packing import (
     Encoding,
     PaddingStrategy,
     TruncationStrategy,
+    kept_lengths,
     pad_row,
-    share_longest_first,
+    padded_length,
 )
 
 logger = logging.getLogger(__name__)
@@ -470,10 +471,8 @@ class Calls:
         if options.max_length is None:
             self._warn_too_long(lengths)
         padded = lengths
-        if options.padding is not PaddingStrategy.DO_NOT_PAD:
-            target = self._padded_length(
-                options.padding, lengths, options.max_length, options.multiple
-            )
+        target = padded_length(options.padding, lengths, options.max_length, options.multiple)
+        if target is not None:
             padded = [max(length, target) for length in lengths]
             fill = {**self._fill(), "offset_mapping": (0, 0)}
             for key, column in data.items():
@@ -536,44 +535,21 @@ class Calls:
             )
         return options.max_length - added
 
-    def _cut(self, first, second, room, strategy, stride):
-        """The ranges of a pair that fit into ``room``, and the ids that overflow."""
+    def _cut(self, sequences, room, strategy, stride):
+        """The ranges of one or two sequences of ids that fit into ``room``, and what overflows."""
         left = self.truncation_side == "left"
-        lengths = [len(first), len(second or ())]
-        remove = sum(lengths) - room
-        if strategy is TruncationStrategy.LONGEST_FIRST and second is not None:
-            keep = share_longest_first(*lengths, room, odd_to_first=True)
-            over = []
-        else:
-            which = int(strategy is TruncationStrategy.ONLY_SECOND)
-            if which and second is None:
-                raise ValueError("truncation='only_second' needs a pair, but a text came alone.")
-            too_short = (
-                lengths[which] <= remove and strategy is not TruncationStrategy.LONGEST_FIRST
-            )
-            if too_short:
-                self._too_short(("first", "second")[which], lengths[which], remove)
-            keep = list(lengths)
-            keep[which] = max(lengths[which] - remove, 0)
-            source, window = (first, second)[which], min(lengths[which], stride + remove)
-            over = source[:window] if left else source[lengths[which] - window :]
+        lengths = list(map(len, sequences))
+        kept = kept_lengths(lengths, room, strategy, odd_to_first=True)
         ranges = [
-            (length - kept, length) if left else (0, kept)
-            for length, kept in zip(lengths, keep, strict=True)
+            (length - keep, length) if left else (0, keep)
+            for length, keep in zip(lengths, kept, strict=True)
         ]
-        return ranges, over
-
-    def _too_short(self, which, length, remove):
-        raise ValueError(
-            f"Cannot truncate: {remove} tokens must go but the {which} sequence has only {length}. "
-            "Use truncation='longest_first', or a larger max_length."
-        )
-
-    def _padded_length(self, padding, lengths, max_length, multiple):
-        if padding is PaddingStrategy.DO_NOT_PAD:
-            return None
-        longest = max_length if padding is PaddingStrategy.MAX_LENGTH else max(lengths, default=0)
-        return -(-longest // multiple) * multiple if multiple else longest
+        if strategy is TruncationStrategy.LONGEST_FIRST and len(sequences) == 2:
+            return ranges, []
+        which = int(strategy is TruncationStrategy.ONLY_SECOND)
+        ids, length = sequences[which], lengths[which]
+        window = min(length, stride + length - kept[which])
+        return ranges, ids[:window] if left else ids[length - window :]
 
     def _warn_too_long(self, lengths):
         if max(lengths, default=0) > self.model_max_length and not self._warned:

@@ -64,6 +64,33 @@ def share_longest_first(n_first, n_second, length, odd_to_first=False):
     return (short, long) if n_first <= n_second else (long, short)
 
 
+def kept_lengths(lengths, room, strategy, odd_to_first=False):
+    """How many tokens each sequence keeps so that together they are at most ``room``.
+
+    Args:
+        lengths: of the one or two sequences, together more than ``room``.
+        strategy: a TruncationStrategy that truncates.
+        odd_to_first: see `share_longest_first`.
+
+    Raises:
+        ValueError: the sequence that is to lose the tokens has too few of them, or is not there.
+    """
+    if strategy is TruncationStrategy.LONGEST_FIRST and len(lengths) == 2:
+        return share_longest_first(*lengths, room, odd_to_first)
+    which = int(strategy is TruncationStrategy.ONLY_SECOND)
+    if which == len(lengths):
+        raise ValueError("truncation='only_second' needs a pair, but a text came alone.")
+    kept, remove = list(lengths), sum(lengths) - room
+    if kept[which] <= remove and strategy is not TruncationStrategy.LONGEST_FIRST:
+        raise ValueError(
+            f"Cannot truncate: {remove} tokens must go but the {('first', 'second')[which]} "
+            f"sequence has only {kept[which]}. Use truncation='longest_first', or a larger "
+            "max_length."
+        )
+    kept[which] = max(kept[which] - remove, 0)
+    return kept
+
+
 def windows(length, size, stride, side):
     """Ranges of ``size`` tokens that cover ``length`` tokens, neighbours sharing ``stride``.
 
@@ -91,6 +118,14 @@ def windows(length, size, stride, side):
             if ranges[-1][0] == 0:
                 break
     return ranges
+
+
+def padded_length(padding, lengths, max_length, multiple):
+    """The length that rows of ``lengths`` are padded to, a multiple of ``multiple``, or None."""
+    if padding is PaddingStrategy.DO_NOT_PAD:
+        return None
+    longest = max_length if padding is PaddingStrategy.MAX_LENGTH else max(lengths, default=0)
+    return -(-longest // multiple) * multiple if multiple else longest
 
 
 def pad_row(values, length, value, side):

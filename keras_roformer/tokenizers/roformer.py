@@ -9,7 +9,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
 
 from .base import TokenizerBase
 from .core import FastCore, SlowCore
-from .packing import TruncationStrategy, share_longest_first, windows
+from .packing import TruncationStrategy, kept_lengths, windows
 from .vocab import check_vocab, json_added_tokens, read_tokenizer_json, read_vocab
 
 
@@ -177,15 +177,13 @@ class RoFormerTokenizer(TokenizerBase):
         truncates = options.truncation is not TruncationStrategy.DO_NOT_TRUNCATE
         plan, overflowing, truncated = [], [], []
         for sample, sequence in enumerate(sequences):
-            first, second = sequence if len(sequence) == 2 else (*sequence, None)
             cut, over, removed = (None, None), [], 0
             if options.max_length is not None and (truncates or options.overflowing):
-                room = self._room(second is not None, options, core)
-                removed = len(first[0]) + (len(second[0]) if second else 0) - room
+                ids = [ids for ids, _ in sequence]
+                room = self._room(len(ids) == 2, options, core)
+                removed = sum(map(len, ids)) - room
                 if truncates and removed > 0:
-                    cut, over = self._cut(
-                        first[0], second and second[0], room, options.truncation, options.stride
-                    )
+                    cut, over = self._cut(ids, room, options.truncation, options.stride)
             plan.append((sample, *cut))
             overflowing.append(over)
             truncated.append(removed)
@@ -287,8 +285,7 @@ class RoFormerTokenizerFast(TokenizerBase):
         else:
             plan = []
             for sample, sequence in enumerate(sequences):
-                first, second = sequence if len(sequence) == 2 else (*sequence, None)
-                rows = self._windows(first[0], second and second[0], options, core)
+                rows = self._windows([len(ids) for ids, _ in sequence], options, core)
                 if not options.overflowing:
                     rows = rows[:1]
                 plan += [(sample, *ranges) for ranges in rows]
@@ -296,31 +293,19 @@ class RoFormerTokenizerFast(TokenizerBase):
             extra["overflow_to_sample_mapping"] = [row[0] for row in plan]
         return plan, extra
 
-    def _windows(self, first, second, options, core):
+    def _windows(self, lengths, options, core):
         """The ranges of the row and of its overflow, in the order of `tokenizers`."""
-        lengths = [len(first), len(second or ())]
-        room = self._room(second is not None, options, core)
-        remove = sum(lengths) - room
-        if remove <= 0:
+        room = self._room(len(lengths) == 2, options, core)
+        if sum(lengths) <= room:
             return [(None, None)]
-        keep = list(lengths)
-        if options.truncation is not TruncationStrategy.LONGEST_FIRST:
-            which = int(options.truncation is TruncationStrategy.ONLY_SECOND)
-            if which and second is None:
-                raise ValueError("truncation='only_second' needs a pair, but a text came alone.")
-            if lengths[which] <= remove:
-                self._too_short(("first", "second")[which], lengths[which], remove)
-            keep[which] -= remove
-        elif second is None:
-            keep[0] = room
-        else:
-            keep = share_longest_first(*lengths, room)
         ranges = [
             windows(length, size, options.stride, self.truncation_side)
-            for length, size in zip(lengths, keep, strict=True)
+            for length, size in zip(
+                lengths, kept_lengths(lengths, room, options.truncation), strict=True
+            )
         ]
-        if second is None:
-            return [(range_, None) for range_ in ranges[0]]
+        if len(ranges) == 1:
+            return [(range_,) for range_ in ranges[0]]
         main, *others = ranges[0]
         rows = [(a, b) for a in others for b in ranges[1]]
         return [(main, ranges[1][0]), *rows, *((main, b) for b in ranges[1][1:])]
