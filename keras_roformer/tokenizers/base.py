@@ -75,6 +75,16 @@ class TokenizerBase(SpecialTokens, Calls):
         elif not isinstance(extra, (Mapping, type(None))):
             raise TypeError(f"extra_special_tokens={extra!r} must be a list, or a dict of roles.")
         self.init_kwargs = {**init_kwargs, **kwargs}
+        self._set_settings(kwargs)
+        self._set_tokens(vocab, special, kwargs)
+        for name in kwargs:
+            near = difflib.get_close_matches(name, self._arguments(), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise TypeError(f"{type(self).__name__} has no argument {name!r}{hint}")
+        self._add_special_tokens(special)
+
+    def _set_settings(self, kwargs):
+        """Takes the settings out of ``kwargs``."""
         self.verbose = kwargs.pop("verbose", False)
         self.name_or_path = kwargs.pop("name_or_path", "")
         maximum = kwargs.pop("model_max_length", kwargs.pop("max_len", None))
@@ -92,6 +102,9 @@ class TokenizerBase(SpecialTokens, Calls):
         self.segmenter = Segmenter(user_dict, self._prepared) if self.use_jieba else None
         if self.segmenter and self.segmenter.words:
             self.init_kwargs["user_dict"] = self.segmenter.words
+
+    def _set_tokens(self, vocab, special, kwargs):
+        """Takes the tokens out of ``kwargs``; ``special`` are those that the classes name."""
         self._vocab = vocab
         self._tokens = {index: token for token, index in vocab.items()}
         self._special = dict.fromkeys(SPECIAL_TOKENS)
@@ -105,10 +118,9 @@ class TokenizerBase(SpecialTokens, Calls):
         added = kwargs.pop("added_tokens_decoder", None) or {}
         self._added = {int(index): as_added(token) for index, token in sorted(added.items())}
         self._added_ids = {str(token): index for index, token in self._added.items()}
-        for name in kwargs:
-            near = difflib.get_close_matches(name, self._arguments(), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise TypeError(f"{type(self).__name__} has no argument {name!r}{hint}")
+
+    def _add_special_tokens(self, special):
+        """Adds the special tokens, with a warning for those of ``special`` that have no id yet."""
         missing = [
             str(value)
             for name, value in self._special.items()

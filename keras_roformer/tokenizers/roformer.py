@@ -16,14 +16,15 @@ from .vocab import check_vocab, json_added_tokens, read_tokenizer_json, read_voc
 def _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=False):
     """The vocabulary and the rest of a tokenizer.json (or None) that a constructor was given.
 
-    Where a tokenizer.json is all there is, its normalizer settles what the arguments leave open.
-    Where the two files disagree there is a warning, and ``json_first`` says which one counts.
+    Settles what ``arguments`` leave open: by the normalizer of a tokenizer.json that is all there
+    is, else by the defaults. Where the two files disagree there is a warning, and ``json_first``
+    says which one counts.
     """
     vocab = kwargs.pop("vocab", None)
     content = read_tokenizer_json(tokenizer_file) if tokenizer_file else None
     if vocab is not None:
-        return check_vocab(vocab, "vocab"), content
-    if vocab_file is not None:
+        vocab = check_vocab(vocab, "vocab")
+    elif vocab_file is not None:
         vocab = read_vocab(vocab_file)
         if content is not None and content["model"]["vocab"] != vocab:
             taken = tokenizer_file if json_first else vocab_file
@@ -34,18 +35,22 @@ def _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=False):
             )
             if json_first:
                 vocab = check_vocab(content["model"]["vocab"], str(tokenizer_file))
-        return vocab, content
-    if content is None:
+    elif content is not None:
+        vocab = check_vocab(content["model"]["vocab"], str(tokenizer_file))
+        normalizer = content.get("normalizer") or {}
+        for key, name in (("lowercase", "do_lower_case"), ("strip_accents", "strip_accents")):
+            if arguments[name] is _UNSET and key in normalizer:
+                arguments[name] = normalizer[key]
+        # RoFormer's normalizer leaves Chinese to jieba, BERT's sets spaces around it.
+        kwargs.setdefault("use_jieba", not normalizer.get("handle_chinese_chars", False))
+        if "added_tokens_decoder" not in kwargs:
+            kwargs["added_tokens_decoder"] = json_added_tokens(content, tokenizer_file)
+    else:
         raise ValueError("Give vocab_file (a vocab.txt) or tokenizer_file (a tokenizer.json).")
-    normalizer = content.get("normalizer") or {}
-    for key, name in (("lowercase", "do_lower_case"), ("strip_accents", "strip_accents")):
-        if arguments[name] is _UNSET and key in normalizer:
-            arguments[name] = normalizer[key]
-    # RoFormer's normalizer leaves Chinese to jieba, BERT's sets spaces around it.
-    kwargs.setdefault("use_jieba", not normalizer.get("handle_chinese_chars", False))
-    if "added_tokens_decoder" not in kwargs:
-        kwargs["added_tokens_decoder"] = json_added_tokens(content, tokenizer_file)
-    return check_vocab(content["model"]["vocab"], str(tokenizer_file)), content
+    for name, default in (("do_lower_case", True), ("strip_accents", None)):
+        if arguments[name] is _UNSET:
+            arguments[name] = default
+    return vocab, content
 
 
 class _Unset:
@@ -56,10 +61,6 @@ class _Unset:
 
 
 _UNSET = _Unset()
-
-
-def _default(value, default):
-    return default if value is _UNSET else value
 
 
 class RoFormerTokenizer(TokenizerBase):
@@ -121,8 +122,6 @@ class RoFormerTokenizer(TokenizerBase):
             strip_accents=strip_accents,
         )
         vocab, _ = _load(vocab_file, tokenizer_file, arguments, kwargs)
-        arguments["do_lower_case"] = _default(arguments["do_lower_case"], True)
-        arguments["strip_accents"] = _default(arguments["strip_accents"], None)
         special = dict(
             unk_token=unk_token, sep_token=sep_token, pad_token=pad_token, cls_token=cls_token,
             mask_token=mask_token,
@@ -231,8 +230,6 @@ class RoFormerTokenizerFast(TokenizerBase):
             strip_accents=strip_accents,
         )
         vocab, content = _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=True)
-        arguments["do_lower_case"] = _default(arguments["do_lower_case"], True)
-        arguments["strip_accents"] = _default(arguments["strip_accents"], None)
         model = content["model"] if content else {}
         self._prefix = model.get("continuing_subword_prefix", "##")
         self._limit = model.get("max_input_chars_per_word", 100)
