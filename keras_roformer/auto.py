@@ -25,7 +25,7 @@ class _AutoModel:
     @classmethod
     def from_config(cls, config, **kwargs):
         """A model with random weights."""
-        return cls._class()(config, **kwargs)
+        return cls._class()._from_config(config, **kwargs)
 
 
 for _family in FAMILIES:

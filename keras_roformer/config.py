@@ -393,9 +393,24 @@ class RoFormerConfig:
         config.name_or_path = pretrained_model_name_or_path
         return result
 
-    def save_pretrained(self, save_directory, **kwargs):
-        """Write config.json into a directory, which is made if it is not there."""
-        self.to_json_file(make_directory(save_directory) / CONFIG_NAME)
+    def save_pretrained(self, save_directory, push_to_hub=False, **kwargs):
+        """Write config.json into a directory.
+
+        Args:
+            save_directory: made if it is not there.
+            push_to_hub: upload the file afterwards, to `repo_id`, by default the directory's name.
+            kwargs: `repo_id` and others of `presets.upload`, with `push_to_hub`.
+        """
+        if kwargs and not push_to_hub:
+            raise TypeError(
+                f"save_pretrained got the unknown argument(s) {', '.join(sorted(kwargs))}; those "
+                "of the hub need push_to_hub=True"
+            )
+        directory = make_directory(save_directory)
+        self.to_json_file(directory / CONFIG_NAME)
+        if push_to_hub:
+            hub = {"repo_id": directory.name, "commit_message": "Upload config", **kwargs}
+            presets.upload(directory, files=[CONFIG_NAME], **hub)
 
     def to_dict(self):
         """All fields, ready for JSON but for the integer keys of `id2label`."""

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from keras_roformer.config import ACTIVATIONS, AutoConfig, RoFormerConfig
+from tests.fake_hub import Hub
 
 pytestmark = pytest.mark.framework_free
 
@@ -336,6 +337,15 @@ def test_bad_fields_are_named(fields, error, message):
     if "id2label" not in fields:
         with pytest.raises(error, match=message):
             config.update(fields)
+
+
+def test_saving_pushes(tmp_path, monkeypatch):
+    hub = Hub(tmp_path, monkeypatch)
+    RoFormerConfig(hidden_size=24).save_pretrained(tmp_path / "mine", push_to_hub=True)
+    assert hub.files("me/mine") == ["config.json"]
+    assert RoFormerConfig.from_pretrained("me/mine").hidden_size == 24
+    with pytest.raises(TypeError, match="repo_id; those of the hub need push_to_hub=True"):
+        RoFormerConfig().save_pretrained(tmp_path / "mine", repo_id="me/mine")
 
 
 def test_bad_files(tmp_path):

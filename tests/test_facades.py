@@ -423,6 +423,14 @@ def test_unknown_arguments_are_errors(tmp_path):
     model.save_pretrained(tmp_path)
     with pytest.raises(TypeError, match="unknown argument.*colour"):
         cls("Model").from_pretrained(tmp_path, colour="red")
+    with pytest.raises((TypeError, ValueError), match="colour"):  # Keras's own is a ValueError
+        cls("Model")(model.config, colour="red")
+    if BACKEND != "jax":  # whose constructor has arguments by position
+        with pytest.raises(TypeError, match="unknown argument.* 'red'"):
+            cls("Model")(model.config, "red")
+    with pytest.raises(TypeError, match="pad_to_multiple"):
+        model.resize_token_embeddings(50, pad_to_multiple=64)
+    model.resize_token_embeddings(50, mean_resizing=False)
 
 
 def test_auto_classes(tmp_path):
@@ -432,7 +440,12 @@ def test_auto_classes(tmp_path):
     assert type(loaded) is cls("ForMaskedLM")
     assert_equal_weights(loaded, model)
     config = kr.AutoConfig.from_pretrained(tmp_path)
-    assert type(getattr(kr, f"{PREFIX}AutoModel").from_config(config)) is cls("Model")
+    auto = getattr(kr, f"{PREFIX}AutoModel")
+    assert type(auto.from_config(config)) is cls("Model")
+    new = auto.from_config(config, dtype="float16", trust_remote_code=False)
+    assert "float16" in str(new.dtype)
+    with pytest.raises((TypeError, ValueError), match="colour"):
+        auto.from_config(config, colour="red")
 
 
 def test_wrong_backend_names_both():

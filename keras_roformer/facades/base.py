@@ -104,6 +104,18 @@ class PreTrained:
         config.validate()  # fields may have been assigned since it was made
         return config
 
+    @classmethod
+    def _refuse(cls, inputs, kwargs):
+        """Raise for arguments of a constructor that are left over."""
+        if inputs or kwargs:
+            more = ", ".join([*map(repr, inputs), *sorted(kwargs)])
+            raise TypeError(f"{cls.__name__} got the unknown argument(s) {more}")
+
+    @classmethod
+    def _from_config(cls, config, **kwargs):
+        """A model with new weights; what only says how transformers makes one has no effect."""
+        return cls(config, **{k: v for k, v in kwargs.items() if not _has_no_effect(k, v)})
+
     def _make_network(self, dtype=None, backbone=None):
         return RoFormerNetwork(
             self.config,
@@ -415,12 +427,15 @@ class PreTrained:
 
     # Changes of size
 
-    def resize_token_embeddings(self, new_num_tokens=None, pad_to_multiple_of=None, **kwargs):
+    def resize_token_embeddings(
+        self, new_num_tokens=None, pad_to_multiple_of=None, mean_resizing=False
+    ):
         """Change the number of tokens; gives the input embeddings.
 
         Args:
             new_num_tokens: new vocabulary size, by default as it is.
             pad_to_multiple_of: round the size up to a multiple of this.
+            mean_resizing: accepted, without effect: new rows are drawn as at initialisation.
         """
         size = self.config.vocab_size if new_num_tokens is None else new_num_tokens
         if pad_to_multiple_of:

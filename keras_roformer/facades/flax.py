@@ -53,10 +53,7 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         if dtype_name(dtype) not in POLICIES:
             raise ValueError(f"dtype is {dtype_name(dtype)!r}; use {', '.join(POLICIES)}")
         self.dtype = jnp.dtype(dtype)
-        if kwargs:
-            raise TypeError(
-                f"{type(self).__name__} got the unknown argument(s) {', '.join(sorted(kwargs))}"
-            )
+        self._refuse((), kwargs)
         self.network = self._make_network(dtype=POLICIES[self.dtype.name])
         self._is_initialized = _do_init
         self._params = None

@@ -55,6 +55,7 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
         return (*INPUTS, *FLAGS, *TASKS[task].labels, "training")
 
     def __init__(self, config, *inputs, **kwargs):
+        self._refuse(inputs, {})
         super().__init__(**kwargs)
         self.config = self._check_config(config)
         self.network = self._make_network(dtype=self.dtype_policy)

@@ -49,7 +49,14 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
         super().__init__()
         self.config = self._check_config(config)
         if self.task is not None:
+            self._refuse(inputs, kwargs)
             self._make_tree(_backbone)
+
+    @classmethod
+    def _from_config(cls, config, dtype=None, torch_dtype=None, **kwargs):
+        model = super()._from_config(config, **kwargs)
+        dtype = dtype if dtype is not None else torch_dtype
+        return model if dtype is None else model.to(getattr(torch, floating_dtype(dtype)))
 
     @classmethod
     def _check_config(cls, config):
