@@ -153,6 +153,16 @@ def test_a_model_in_memory(fill, checkpoint):
         pipeline("fill-mask", nameless)
 
 
+def test_a_model_that_changes(checkpoint):
+    """Nothing that was compiled for the weights of before is run."""
+    fill = pipeline("fill-mask", checkpoint)
+    before = fill(TEXTS)
+    fill.model.prune_heads({0: [1]})
+    after = fill(TEXTS)
+    assert before[0][0]["score"] != after[0][0]["score"]
+    assert_same(after, pipeline("fill-mask", fill.model, fill.tokenizer)(TEXTS))
+
+
 @pytest.mark.parametrize("device", [-1, "cpu", "cpu:0"])
 def test_on_the_cpu(fill, checkpoint, device, caplog):
     on_cpu = pipeline("fill-mask", checkpoint, device=device)

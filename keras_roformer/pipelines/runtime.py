@@ -171,7 +171,7 @@ class TensorFlow(Runtime):
 
     def __init__(self, device=None):
         super().__init__(device)
-        self._graphs = {}
+        self._graphs, self._variables = {}, []
 
     @staticmethod
     def _gpus():
@@ -202,10 +202,14 @@ class TensorFlow(Runtime):
         return cls.from_pretrained(name, dtype=f"mixed_{dtype}" if dtype else "float32", **kwargs)
 
     def call(self, model, batch):
-        """Run a graph that was made for tensors of any shape: it is traced once."""
+        """Run a graph that was made for tensors of any shape: it is traced once, and anew for other
+        variables (of another model; resized, pruned)."""
         import tensorflow as tf
 
-        key = (id(model), tuple((name, array.ndim) for name, array in batch.items()))
+        variables = model.network.variables
+        if list(map(id, variables)) != list(map(id, self._variables)):
+            self._graphs, self._variables = {}, variables
+        key = tuple((name, array.ndim) for name, array in batch.items())
         if key not in self._graphs:
             spec = {n: tf.TensorSpec([None] * a.ndim, "int32", n) for n, a in batch.items()}
 
