@@ -390,6 +390,21 @@ ROWS = {
         ValueError,
         ("head_mask", "(2,) or (2, 2)", "got (3, 2)"),
     ),
+    "head mask of one layer": (
+        call("Model", input_ids=IDS, head_mask=np.ones((1, 2), "float32")),
+        ValueError,
+        ("head_mask", "(2,) or (2, 2)", "got (1, 2)"),
+    ),
+    "head mask of one head": (
+        call("Model", input_ids=IDS, head_mask=np.ones(1, "float32")),
+        ValueError,
+        ("head_mask", "(2,) or (2, 2)", "got (1,)"),
+    ),
+    "one position": (
+        call("Model", input_ids=IDS, position_ids=np.array([3])),
+        ValueError,
+        ("position_ids", "(2, 6) or (6,)", "got (1,)"),
+    ),
     # ids and embeddings
     "neither ids nor embeddings": (
         call("Model", attention_mask=ONES),

@@ -65,7 +65,7 @@ class CallChecker:
         heads, layers = self.config.num_attention_heads, self.config.num_hidden_layers
         for name in ("head_mask", "cross_attn_head_mask"):
             if name in inputs and not self.config.pruned_heads:
-                self._check_shape(name, inputs[name], (heads,), (layers, heads))
+                self._check_shape(name, inputs[name], (heads,), (layers, heads), batched=False)
         self._check_context(inputs, batch, length)
         self._check_range("input_ids", inputs, self.config.vocab_size)
         self._check_range("token_type_ids", inputs, self.config.type_vocab_size)
@@ -124,12 +124,14 @@ class CallChecker:
                 f"{name} of {self.name} must be integers, got {dtype}; cast them, e.g. to int32"
             )
 
-    def _check_shape(self, name, value, *allowed):
-        """The shape must be one of `allowed`, where None is any size; a batch of 1 serves all."""
+    def _check_shape(self, name, value, *allowed, batched=True):
+        """The shape must be one of `allowed`, where None is any size; a batch of 1, the first of
+        several axes, serves all."""
         shape = _shape(value)
+        batched = batched and len(shape) > 1
         for wanted in allowed:
             if len(shape) == len(wanted) and not any(
-                _differ(size, want) and not (axis == 0 and size == 1)
+                _differ(size, want) and not (batched and axis == 0 and size == 1)
                 for axis, (size, want) in enumerate(zip(shape, wanted, strict=True))
             ):
                 return
