@@ -2,10 +2,12 @@
 
 import io
 import json
+import logging
 import os
 import pty
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -51,6 +53,14 @@ def test_plain_text_in_a_pipe(run, checkpoint):
     assert [row[2] for row in rows] == [
         f"今天{answer['token_str'].removeprefix('##')}好。" for answer in expected
     ]
+
+
+def test_the_process_is_left_as_it_was(run, checkpoint, monkeypatch):
+    logger = logging.getLogger("keras_roformer")
+    monkeypatch.setattr(logger, "propagate", False)
+    before = [*warnings.filters], [*logger.handlers]
+    assert run("tokenize", TEXT, "-m", checkpoint)[0] == 0
+    assert ([*warnings.filters], [*logger.handlers]) == before and not logger.propagate
 
 
 def test_json_lines_are_the_pipelines_results(run, checkpoint):

@@ -211,18 +211,18 @@ def quiet(debug):
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0" if sys.stderr.isatty() else "1")
-    warnings.simplefilter("ignore")
     sys.stderr.flush()
     terminal = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     handler = logging.StreamHandler(os.fdopen(os.dup(terminal), "w"))
     handler.setFormatter(logging.Formatter("keras-roformer: warning: %(message)s"))
     logger = logging.getLogger("keras_roformer")
+    propagates, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
-    logger.propagate = False
     os.dup2(nowhere, 2)
     try:
-        yield handler.stream
+        with warnings.catch_warnings(action="ignore"):
+            yield handler.stream
     finally:
         sys.stderr.flush()
         os.dup2(terminal, 2)
@@ -230,4 +230,4 @@ def quiet(debug):
         os.close(nowhere)
         logger.removeHandler(handler)
         handler.stream.close()
-        logger.propagate = True
+        logger.propagate = propagates
