@@ -271,8 +271,11 @@ def _column(x):
         raise TypeError(f"expected a list of strings, got one: {x!r:.100}; put it into a list")
     if hasattr(x, "to_list"):  # ragged tensors, Series
         x = x.to_list()
-    if isinstance(x, list) and is_text(x):
-        return x
+    return x if isinstance(x, list) and is_text(x) else to_numpy(x)
+
+
+def to_numpy(x):
+    """A tensor, a list or an array as an array."""
     return keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else np.asarray(x)
 
 

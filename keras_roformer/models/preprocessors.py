@@ -19,7 +19,7 @@ from keras_hub.models import (
 
 from keras_roformer.masking import choose_words, hide
 from keras_roformer.models.backbone import RoFormerBackbone
-from keras_roformer.models.data import in_tf_graph, is_text, output, texts_of
+from keras_roformer.models.data import in_tf_graph, is_text, output, texts_of, to_numpy
 from keras_roformer.models.preset_names import FromPreset
 from keras_roformer.models.tokenizer import RoFormerHubTokenizer
 from keras_roformer.tasks import IGNORED_LABEL
@@ -199,7 +199,7 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
                 + " and ".join(map(str, map(len, columns)))
             )
         if labels is not None:
-            labels = _to_numpy(labels)
+            labels = to_numpy(labels)
             labels = labels if batched[0] else labels[None]
             if labels.shape[:1] != (len(columns[0]),):
                 raise ValueError(
@@ -208,7 +208,7 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
                 )
         features = self.features(list(zip(*columns, strict=True)), labels)
         if weights is not None and _WEIGHTS in features:
-            weights = _to_numpy(weights)
+            weights = to_numpy(weights)
             features[_WEIGHTS] = _weigh(features, weights if batched[0] else weights[None])
         return features if batched[0] else {name: array[0] for name, array in features.items()}
 
@@ -253,12 +253,6 @@ def _weigh(features, weights):
     elif "mask_positions" in features:
         weights = np.take_along_axis(weights, features["mask_positions"], 1)
     return (made * weights).astype("float32")
-
-
-def _to_numpy(x):
-    if isinstance(x, np.ndarray):
-        return x
-    return keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else np.asarray(x)
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -447,7 +441,7 @@ class RoFormerCausalLMPreprocessor(RoFormerPreprocessor, CausalLMPreprocessor):
 
     def generate_postprocess(self, x):
         """Generated ids → text, without special tokens."""
-        ids, mask = _to_numpy(x["token_ids"]), _to_numpy(x["padding_mask"]).astype("bool")
+        ids, mask = to_numpy(x["token_ids"]), to_numpy(x["padding_mask"]).astype("bool")
         if ids.ndim == 1:
             return self.tokenizer.detokenize(ids[mask])
         return [self.tokenizer.detokenize(row[real]) for row, real in zip(ids, mask, strict=True)]

@@ -10,11 +10,12 @@ from keras_roformer.tokenizers.packing import windows
 
 @dataclasses.dataclass
 class _Context:
-    """A tokenised context: the text, and of each token its characters and its word."""
+    """A tokenised context: the text, and of each token its characters and, for whole words, the
+    number of its word."""
 
     text: str
     spans: list
-    words: list
+    words: list | None
     ranges: list  # the tokens in each row
 
 
@@ -98,7 +99,8 @@ class QuestionAnsweringPipeline(Pipeline):
             question = question[: options.max_question_len]
             ranges = self._ranges(question, ids, options)
             rows = [self._row(question, ids[first:last]) for first, last in ranges]
-            samples.append(Sample(rows, _Context(text, spans, encoded.word_ids(i), ranges)))
+            words = encoded.word_ids(i) if options.align_to_words else None
+            samples.append(Sample(rows, _Context(text, spans, words, ranges)))
         return samples
 
     def _ranges(self, question, ids, options):
