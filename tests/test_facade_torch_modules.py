@@ -435,6 +435,66 @@ def test_a_backbone_in_another_dtype():
         np.testing.assert_allclose(twin(IDS).logits.detach(), wanted.detach(), **BFLOAT16)
 
 
+class Adapted(nn.Module):
+    """What PEFT puts in the place of a head that is to be trained whole (`modules_to_save`)."""
+
+    def __init__(self, original):
+        super().__init__()
+        self.original_module = original
+        self.trained = copy.deepcopy(original)
+
+    def forward(self, *args, **kwargs):
+        return self.trained(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "task, head, config",
+    [
+        ("ForSequenceClassification", "classifier", {}),
+        ("ForMaskedLM", "cls", {}),
+        ("ForMaskedLM", "cls", {"tie_word_embeddings": False}),
+    ],
+)
+def test_a_copied_head_computes_with_its_own_modules(task, head, config):
+    model = make(task, **config)
+    wanted = model(IDS).logits
+    setattr(model, head, Adapted(getattr(model, head)))
+    adapted = getattr(model, head)
+    for parameter in adapted.original_module.parameters():
+        parameter.data.zero_()
+    close(model(IDS).logits, wanted)
+    model(IDS).logits.std().backward()
+    assert all(p.grad.abs().sum() > 0 for n, p in adapted.trained.named_parameters())
+    assert all(p.grad is None for p in adapted.original_module.parameters())
+
+    twin = copy.deepcopy(model)
+    close(twin(IDS).logits, wanted)
+    for parameter in twin.parameters():
+        parameter.data.zero_()
+    assert not twin(IDS).logits.any()
+    close(model(IDS).logits, wanted)
+
+
+def test_a_replaced_head_generates():
+    model = make("ForCausalLM", is_decoder=True)
+    wanted = model.generate(IDS, max_new_tokens=5)
+    model.cls = Adapted(model.cls)
+    assert torch.equal(model.generate(IDS, max_new_tokens=5), wanted)
+
+
+def test_low_rank_adapters_of_peft_beside_a_trained_head():
+    peft = pytest.importorskip("peft")
+    labels = torch.tensor([0, 2])
+    config = dict(target_modules=["query", "value"], r=2)
+    model = peft.get_peft_model(
+        make("ForSequenceClassification"), peft.LoraConfig(task_type="SEQ_CLS", **config)
+    ).train()
+    model(input_ids=IDS, labels=labels).loss.backward()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    changed = model.eval()(input_ids=IDS).logits
+    close(model.merge_and_unload()(input_ids=IDS).logits, changed)
+
+
 def test_low_rank_adapters_of_peft():
     peft = pytest.importorskip("peft")
     model = make("ForSequenceClassification")

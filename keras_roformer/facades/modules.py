@@ -7,10 +7,14 @@ torch code does to a tree (replace or hook a module, load, move, freeze, set a m
 is done to the model.
 """
 
+import copy
+
 import keras
 import torch
 
 from keras_roformer.layers import kernels
+from keras_roformer.layers.heads import rows_at
+from keras_roformer.layers.initializers import drawn_later
 from keras_roformer.weights import names
 
 
@@ -86,9 +90,22 @@ class Layer(Part):
 
 
 class Head(Part):
-    """A head; a module that takes its place is called with the last hidden states."""
+    """A head; a module that takes its place is called with the last hidden states.
+
+    That may be one around a copy of the head, which adapters train in its stead.
+    """
 
     can_be_replaced = True
+
+    def __deepcopy__(self, memo):
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        if self.block is not None:
+            block = _copy_block(self.block, self, twin)
+            for name, part in self.named_modules():
+                if isinstance(part, Part) and part.block is self.block:
+                    object.__setattr__(twin.get_submodule(name), "block", block)
+        return twin
 
 
 class LMHead(Head):
@@ -149,7 +166,9 @@ class Place:
             return kernels.linear(args[0], module.weight)
         if isinstance(module, Part):
             return module(*args, **kwargs)
-        return module(args[0])
+        y = module(args[0])
+        positions = kwargs.get("positions")  # of the tokens whose logits are wanted
+        return y if positions is None else rows_at(y, positions)
 
 
 class TreeVariable(keras.Variable):
@@ -192,6 +211,9 @@ def plant(root, network, adopt=False):
             parent.add_module(last, kind())
         if isinstance(parent._modules[last], kind):
             object.__setattr__(parent._modules[last], "block", block)
+        for part in parent._modules[last].modules():  # copies of a head know the embeddings, too
+            if isinstance(part, LMHead) and part.block is not None:
+                part.block.__dict__["word_embeddings"] = network.roformer.embeddings.word_embeddings
         if kind is not Predictions:  # which its parent calls
             block.__dict__["place"] = Place(parent, last)
 
@@ -264,6 +286,34 @@ def _link(weight, place, adopt):
         del variable._value
         variable.__class__ = TreeVariable
     variable.place, variable.leaf, variable.transposed = place, leaf, weight.transposed
+
+
+def _copy_block(block, tree, twin):
+    """A Keras block like one whose places are in a tree, with its places in a copy of the tree."""
+    with keras.device("cpu"), drawn_later():
+        copied = type(block).from_config(block.get_config())
+        copied.build()
+    paths = {id(module._modules): path for path, module in tree.named_modules()}
+    for old, new in zip(block._flatten_layers(), copied._flatten_layers(), strict=True):
+        if (place := _moved(old.__dict__.get("place"), paths, twin)) is not None:
+            new.__dict__["place"] = place
+        variables = zip(old._trainable_variables, new._trainable_variables, strict=True)
+        for known, variable in variables:
+            del variable._value
+            variable.__class__ = TreeVariable
+            variable.place = _moved(known.place, paths, twin)
+            variable.leaf, variable.transposed = known.leaf, known.transposed
+        new._modules.pop("_torch_params", None)
+    if "word_embeddings" in block.__dict__:
+        copied.__dict__["word_embeddings"] = block.word_embeddings
+    return copied
+
+
+def _moved(place, paths, twin):
+    """A place in the copy of a tree; None for one that is not in the tree."""
+    if place is None or id(place.modules) not in paths:
+        return None
+    return Place(twin.get_submodule(paths[id(place.modules)]), place.name)
 
 
 def _blocks(network, bare):

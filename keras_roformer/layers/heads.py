@@ -99,7 +99,7 @@ class RoFormerLMHead(Block):
 
     def call(self, x, word_embeddings=None, positions=None):
         if positions is not None:
-            x = _rows(x, positions)  # (B, P, D)
+            x = rows_at(x, positions)  # (B, P, D)
         x = self.activate(self.run(self.transform, x))
         x = self.run(self.norm, x)  # (B, L, E)
         if self.tied:
@@ -276,7 +276,7 @@ class RoFormerSummaryHead(Block):
         return (input_shape[0], 1)
 
 
-def _rows(x, positions):
+def rows_at(x, positions):
     """The rows of (B, L, D) `x` at (B, P) `positions`.
 
     As one look-up of whole rows: `take_along_axis` would look up every number, and compares sizes
