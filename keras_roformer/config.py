@@ -51,7 +51,8 @@ GENERIC_DEFAULTS = {
 
 # The names that `layers.activations.get_activation` knows: transformers' and Keras's.
 ACTIVATIONS = (
-    "gelu gelu_new gelu_pytorch_tanh quick_gelu "
+    "gelu gelu_10 gelu_accurate gelu_fast gelu_new gelu_python gelu_python_tanh gelu_pytorch_tanh "
+    "laplace quick_gelu relu2 "
     "celu elu exponential glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu "
     "linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus "
     "softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold"
@@ -178,6 +179,19 @@ class RoFormerConfig:
     def use_return_dict(self):
         """Whether models return a `ModelOutput` (else a tuple)."""
         return self.return_dict and not self.torchscript
+
+    @property
+    def _name_or_path(self):
+        """transformers' name of `name_or_path`."""
+        return self.name_or_path
+
+    @_name_or_path.setter
+    def _name_or_path(self, value):
+        self.name_or_path = value
+
+    def get_text_config(self, decoder=None, encoder=None):
+        """The config of the part that reads text: this one."""
+        return self
 
     @property
     def torch_dtype(self):
@@ -477,8 +491,15 @@ def read_json(path):
     try:
         fields = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows's editors put a mark
     except FileNotFoundError:
+        remedy = ""
+        if path.name == CONFIG_NAME:
+            remedy = (
+                ", but transformers' Trainer writes none for models of this library: write it with "
+                "model.config.save_pretrained, or give from_pretrained a config"
+            )
         raise FileNotFoundError(
             f"there is no {path.name} in {path.parent}; a checkpoint directory must have one"
+            + remedy
         ) from None
     except (ValueError, RecursionError) as error:  # also text that is not UTF-8
         raise ValueError(f"{path} is not valid JSON: {error}; download or save it again") from None

@@ -1,7 +1,7 @@
 """The documented output classes. Nothing here imports a framework.
 
 An output is reached by attribute, key, index or slice. A field without a value is None as an
-attribute and absent everywhere else:
+attribute and absent everywhere else; other keys may be added, and come last:
 
     >>> output = MaskedLMOutput(logits=logits, attentions=attentions)
     >>> output.logits is output["logits"] is output[0]
@@ -41,6 +41,15 @@ class ModelOutput(collections.OrderedDict):
             if name in self:
                 raise TypeError(f"{type(self).__name__} got {name} twice")
             self[name] = value
+        self._check_names(kwargs)
+
+    @classmethod
+    def _check_names(cls, names):
+        for name in names if cls._fields is not None else ():
+            if name not in cls._fields:
+                raise KeyError(
+                    f"{cls.__name__} has no field {name!r}; it has {', '.join(cls._fields)}"
+                )
 
     @classmethod
     def _named(cls, args):
@@ -66,7 +75,8 @@ class ModelOutput(collections.OrderedDict):
 
     def replace(self, **changes):
         """A copy with other values for some fields."""
-        return type(self)(**{**self, **changes})
+        self._check_names(changes)
+        return type(self)({**self, **changes})
 
     def __getitem__(self, key):
         if isinstance(key, str):
@@ -74,10 +84,6 @@ class ModelOutput(collections.OrderedDict):
         return self.to_tuple()[key]
 
     def __setitem__(self, name, value):
-        if self._fields is not None and name not in self._fields:
-            raise KeyError(
-                f"{type(self).__name__} has no field {name!r}; it has {', '.join(self._fields)}"
-            )
         if value is None:
             if name in self:
                 super().__delitem__(name)
@@ -85,7 +91,8 @@ class ModelOutput(collections.OrderedDict):
         is_new = name not in self
         super().__setitem__(name, value)
         if is_new and self._fields is not None:
-            for field in self._fields:
+            more = [key for key in self if key not in self._fields]  # that a user has added
+            for field in (*self._fields, *more):
                 if field in self:
                     self.move_to_end(field)
 
@@ -162,7 +169,10 @@ def register_jax():
 
 def register_torch():
     """Make the outputs trees of torch, for DistributedDataParallel and torch.export."""
+    import torch
     from torch.utils import _pytree
+
+    torch.jit.unused(ModelOutput)  # `torch.jit.trace` takes it for a dict and not for a class
 
     def register(cls):
         _pytree.register_pytree_node(

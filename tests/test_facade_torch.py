@@ -216,6 +216,66 @@ def test_backbone_is_a_model_of_its_own(model, ids):
     assert model.base_model is model.roformer
 
 
+@pytest.mark.parametrize("is_decoder", [False, True])
+def test_additive_masks(is_decoder):
+    """As transformers 4.57 has them: 0 to attend, the dtype's lowest number to hide."""
+    model = kr.RoFormerModel(kr.RoFormerConfig(**CONFIG, is_decoder=is_decoder))
+    mask = torch.tensor([[1] * 7, [1] * 4 + [0] * 3])
+    pairs = torch.tensor(np.random.default_rng(0).integers(0, 2, (2, 7, 7)))
+    for dtype in (torch.float32, torch.bfloat16):
+        lowest = torch.finfo(dtype).min
+        wide = mask[:, None, None] * (torch.ones(7, 7).tril() if is_decoder else 1)
+        for given, wanted in ((mask, wide), (pairs, pairs[:, None])):
+            found = model.get_extended_attention_mask(given, (2, 7), dtype=dtype)
+            assert torch.equal(found, (1 - wanted.to(dtype)) * lowest) and found.dtype == dtype
+    last = model.get_extended_attention_mask(mask, (2, 1))  # the others are in a cache
+    assert torch.equal(last[:, 0, 0], (1.0 - mask) * torch.finfo(torch.float32).min)
+    assert torch.equal(model.invert_attention_mask(mask), last)
+
+
+def test_figures_are_transformers(ids):
+    transformers = pytest.importorskip("transformers")
+    reference = transformers.RoFormerModel(transformers.RoFormerConfig(**CONFIG))
+    own = kr.RoFormerModel(kr.RoFormerConfig(**CONFIG))
+    table = 4 * reference.encoder.embed_positions.weight.numel()  # not among our parameters
+    assert own.get_memory_footprint() == reference.get_memory_footprint() - table
+    batch = {"input_ids": ids}
+    size = reference.num_parameters(exclude_embeddings=True)
+    assert own.floating_point_ops(batch) == 6 * ids.numel() * size
+    assert own.estimate_tokens({"labels": ids}) == 0
+    assert own(**own.dummy_inputs).last_hidden_state.shape == (3, 5, 32)
+    assert (own.num_labels, own.framework, own.name_or_path) == (3, "pt", "")
+    words = own.eval().embeddings(input_ids=ids, token_type_ids=torch.zeros_like(ids))
+    close(words, own.embeddings(inputs_embeds=own.get_input_embeddings()(ids)))
+
+
+def test_inputs_require_gradients(model, ids):
+    """What adapters need for gradients to reach them through recomputed layers."""
+    model.requires_grad_(False)
+    assert not model(ids).logits.requires_grad
+    model.enable_input_require_grads()
+    assert model(ids).logits.requires_grad
+    model.disable_input_require_grads()
+    assert not model(ids).logits.requires_grad
+
+
+@pytest.mark.parametrize("config", [{}, {"return_dict": False}, {"torchscript": True}])
+def test_trace(ids, config):
+    model = kr.RoFormerForMaskedLM(kr.RoFormerConfig(**CONFIG, **config)).eval()
+    traced = torch.jit.trace(model, (ids,), strict=bool(config))
+    logits = traced(ids[:1, :5])
+    logits = logits[0] if config else logits["logits"]
+    close(logits, model(ids[:1, :5])[0])
+
+
+def test_a_checkpoint_of_the_trainer_says_what_it_lacks(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match="model.config.save_pretrained"):
+        kr.RoFormerForMaskedLM.from_pretrained(tmp_path)
+    kr.RoFormerForMaskedLM.from_pretrained(tmp_path, config=model.config)
+
+
 def test_resize_keeps_parameters_in_the_optimizer_walk(model, ids):
     wanted = model(ids).logits
     model.resize_token_embeddings(60)

@@ -1,5 +1,7 @@
 """The Keras layers against plain NumPy, and their algebra, on the running backend."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -435,12 +437,29 @@ class TestActivations:
     x = np.linspace(-3, 3, 13).astype("float32")
 
     def test_gelus(self):
-        from math import erf, pi, sqrt
-
-        exact = [x * 0.5 * (1 + erf(x / sqrt(2))) for x in self.x]
+        exact = [x * 0.5 * (1 + math.erf(x / math.sqrt(2))) for x in self.x]
         np.testing.assert_allclose(numpy(get_activation("gelu")(self.x)), exact, **FLOAT32)
-        tanh = 0.5 * self.x * (1 + np.tanh(sqrt(2 / pi) * (self.x + 0.044715 * self.x**3)))
+        tanh = (
+            0.5 * self.x * (1 + np.tanh(math.sqrt(2 / math.pi) * (self.x + 0.044715 * self.x**3)))
+        )
         np.testing.assert_allclose(numpy(get_activation("gelu_new")(self.x)), tanh, **FLOAT32)
+
+    def test_names_of_transformers(self):
+        """The functions behind the names that only transformers has."""
+        gelu, tanh = (numpy(get_activation(name)(self.x)) for name in ("gelu", "gelu_new"))
+        sigma = 0.282095
+        laplace = [0.5 * (1 + math.erf((x - 0.707107) / (sigma * math.sqrt(2)))) for x in self.x]
+        expected = dict(
+            gelu_python=gelu,
+            gelu_10=np.clip(gelu, -10, 10),
+            gelu_fast=tanh,
+            gelu_accurate=tanh,
+            gelu_python_tanh=tanh,
+            laplace=laplace,
+            relu2=np.maximum(self.x, 0) ** 2,
+        )
+        for name, values in expected.items():
+            np.testing.assert_allclose(numpy(get_activation(name)(self.x)), values, **FLOAT32)
 
     def test_leaky_relu_is_the_reference_s(self):
         """torch's slope, 0.01; Keras's own is 0.2."""

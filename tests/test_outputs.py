@@ -91,7 +91,17 @@ def test_assigned_fields_keep_the_documented_order(output):
     output.loss = None
     assert list(output) == ["logits", "hidden_states", "attentions"]
     with pytest.raises(KeyError, match="no field 'logit'.*logits"):
-        output["logit"] = 1
+        output.replace(logit=1)
+
+
+def test_added_keys_come_last(output):
+    """transformers' pipelines add the input_ids to what a model gives."""
+    output["input_ids"] = random_array(5)
+    output.loss = random_array(6)
+    assert list(output) == ["loss", "logits", "attentions", "input_ids"]
+    assert output.input_ids is output["input_ids"] is output[-1]
+    for twin in (copy.copy(output), pickle.loads(pickle.dumps(output)), output.replace(loss=1)):
+        assert list(twin) == list(output)
 
 
 def test_construction():

@@ -126,6 +126,11 @@ class PreTrained:
             name=f"{self.family.lower()}roformer_{self.task}",
         )
 
+    @property
+    def name_or_path(self):
+        """What `from_pretrained` was given; "" without."""
+        return self.config.name_or_path
+
     # Calls
 
     def _named_arguments(self, args, kwargs):

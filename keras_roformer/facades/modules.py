@@ -81,6 +81,14 @@ class Part(Tree):
         return {name: value for name, value in self.__dict__.items() if name != "block"}
 
 
+class Embeddings(Part):
+    """The embeddings, by transformers' names of their inputs."""
+
+    def forward(self, input_ids=None, token_type_ids=None, inputs_embeds=None, **kwargs):
+        inputs = dict(token_type_ids=token_type_ids, inputs_embeds=inputs_embeds)
+        return super().forward(input_ids, **inputs, **kwargs)
+
+
 class Layer(Part):
     """A part that gives `(states, extras)`, where the dict `extras` has what was asked for."""
 
@@ -320,7 +328,7 @@ def _blocks(network, bare):
     """`(name, Keras block, kind of module)` of the parts that the model calls."""
     backbone, head = network.roformer, network.head
     if bare:
-        yield "embeddings", backbone.embeddings, Part
+        yield "embeddings", backbone.embeddings, Embeddings
         yield "encoder", backbone.encoder, Layer
         for i, block in enumerate(backbone.encoder.blocks):
             yield f"encoder.layer.{i}", block, Layer

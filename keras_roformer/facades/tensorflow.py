@@ -58,6 +58,7 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
         self._refuse(inputs, {})
         super().__init__(**kwargs)
         self.config = self._check_config(config)
+        self.num_labels = self.config.num_labels
         self.network = self._make_network(dtype=self.dtype_policy)
         self.built = True
 

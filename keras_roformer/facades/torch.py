@@ -8,6 +8,7 @@ import torch
 from keras_roformer import outputs
 from keras_roformer.facades import modules
 from keras_roformer.facades.base import CONTEXT, FLAGS, INPUTS, PreTrained, floating_dtype
+from keras_roformer.facades.utilities import Utilities
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers import kernels
 from keras_roformer.layers.initializers import drawn_later, draws_later
@@ -17,7 +18,7 @@ from keras_roformer.weights import names, transfer
 outputs.register_torch()
 
 
-class RoFormerPreTrainedModel(PreTrained, modules.Tree):
+class RoFormerPreTrainedModel(Utilities, PreTrained, modules.Tree):
     """Base of the torch classes: a tree of modules with transformers' names, which the Keras layers
     compute with (see `facades.modules`).
 
@@ -48,6 +49,8 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
     def __init__(self, config, *inputs, _backbone=None, **kwargs):
         super().__init__()
         self.config = self._check_config(config)
+        self.num_labels = self.config.num_labels
+        self.warnings_issued = {}  # trainers note in it what they have said
         if self.task is not None:
             self._refuse(inputs, kwargs)
             self._make_tree(_backbone)
@@ -298,16 +301,6 @@ class RoFormerPreTrainedModel(PreTrained, modules.Tree):
             own.weight.copy_(new_embeddings.weight)
             if new_embeddings.bias is not None:
                 own.bias.copy_(new_embeddings.bias)
-
-    def num_parameters(self, only_trainable=False, exclude_embeddings=False):
-        """Number of parameters; `exclude_embeddings` leaves the embedding tables out."""
-        tables = [m.weight for m in self.modules() if isinstance(m, torch.nn.Embedding)]
-        left_out = {id(table) for table in tables if exclude_embeddings}
-        return sum(
-            parameter.numel()
-            for parameter in self.parameters()
-            if id(parameter) not in left_out and (parameter.requires_grad or not only_trainable)
-        )
 
     # Modes and copies
 

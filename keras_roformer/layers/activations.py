@@ -7,12 +7,21 @@ from keras import ops
 
 from keras_roformer.layers import kernels
 
+_gelu_tanh = functools.partial(ops.gelu, approximate=True)
+
 _ACTIVATIONS = {
     "gelu": kernels.gelu,
-    "gelu_new": functools.partial(ops.gelu, approximate=True),
-    "gelu_pytorch_tanh": functools.partial(ops.gelu, approximate=True),
+    "gelu_10": lambda x: ops.clip(kernels.gelu(x), -10, 10),
+    "gelu_accurate": _gelu_tanh,
+    "gelu_fast": _gelu_tanh,
+    "gelu_new": _gelu_tanh,
+    "gelu_python": kernels.gelu,
+    "gelu_python_tanh": _gelu_tanh,
+    "gelu_pytorch_tanh": _gelu_tanh,
+    "laplace": lambda x: 0.5 * (1.0 + ops.erf((x - 0.707107) / (0.282095 * 2.0**0.5))),
     "leaky_relu": functools.partial(ops.leaky_relu, negative_slope=0.01),  # Keras's own: 0.2
     "quick_gelu": lambda x: x * ops.sigmoid(1.702 * x),
+    "relu2": lambda x: ops.square(ops.relu(x)),
     "swish": ops.silu,
 }
 
