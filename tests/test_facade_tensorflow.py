@@ -321,6 +321,25 @@ class TestParts:
             moved = np.abs(variable.numpy() - value).max() > 0
             assert moved == (id(variable) not in encoder), variable.path
 
+    def test_freezing_the_first_layers(self):
+        model = make()
+        for layer in model.roformer.encoder.layer[:1]:
+            layer.trainable = False
+        frozen = {id(weight) for weight in model.roformer.encoder.blocks[0].weights}
+        left = {id(weight) for weight in model.trainable_weights}
+        assert left == {id(weight) for weight in model.weights} - frozen
+
+    def test_documented_loss_in_compile(self):
+        y = np.array([0, 1, 2, 0])
+        losses = []
+        for loss in (None, "passthrough", "hf_compute_loss"):
+            model = make_still()
+            loss = getattr(model, str(loss), loss)
+            model.compile(keras.optimizers.SGD(0.1), loss)
+            losses.append([model.train_on_batch({"input_ids": IDS}, y) for _ in range(2)])
+        close(losses[1:], [losses[0]] * 2)
+        close(losses[0][0], np.mean(make_still()(IDS, labels=y).loss))
+
     def test_documented_loss_by_itself(self):
         y = np.array([0, 1, 2, 0])
         positions = dict(start_positions=y, end_positions=y + 1)

@@ -110,10 +110,12 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
     def compile(self, optimizer="rmsprop", loss=None, *args, **kwargs):
         """See `keras.Model.compile`.
 
-        Without a loss, or with transformers' names for none ("auto", "auto_with_warning",
-        "passthrough"), it is the model's own. A list of metrics is for each of several outputs.
+        Without a loss, with transformers' names for none ("auto", "auto_with_warning",
+        "passthrough") or with `hf_compute_loss`, it is the model's own. A list of metrics is for
+        each of several outputs.
         """
-        if isinstance(loss, str) and loss in ("auto", "auto_with_warning", "passthrough"):
+        named = isinstance(loss, str) and loss in ("auto", "auto_with_warning", "passthrough")
+        if named or loss == self.hf_compute_loss:
             loss = None
         self._compile_loss = self._compile_metrics = None  # Keras would keep those of before
         outputs = [OUTPUT_OF[label] for label in TASKS[self.task].labels]

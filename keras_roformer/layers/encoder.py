@@ -351,6 +351,11 @@ class RoFormerEncoder(Block):
     def compute_output_shape(self, x_shape, **shapes):
         return x_shape
 
+    @property
+    def layer(self):
+        """`blocks`, by the name that transformers' encoders have for them."""
+        return self.blocks
+
     def _run_block(self, block, x, training, **kwargs):
         if training and self.gradient_checkpointing:
             return kernels.recomputed(
