@@ -326,6 +326,10 @@ LIVE = [
     dict(num_beams=3, eos_token_id=[12, 30], length_penalty=0.5, early_stopping="never"),
     dict(bad_words_ids=[[14], [54, 43], [12]], suppress_tokens=[3, 38], eos_token_id=12),
     dict(num_beams=3, bad_words_ids=[[14], [54, 43]], renormalize_logits=True, eos_token_id=12),
+    dict(encoder_no_repeat_ngram_size=1),
+    dict(encoder_repetition_penalty=4.0),
+    dict(begin_suppress_tokens=[15, 16, 31, 40], forced_eos_token_id=9, num_beams=2),
+    dict(prefix_allowed_tokens_fn=lambda row, tokens: [row, 10, 20, int(tokens[-1]) // 2]),
 ]
 
 
@@ -345,7 +349,7 @@ def test_tokens_of_live_transformers(model, parameters, tmp_path):
 
 
 def test_parameters_of_transformers_that_are_off(model):
-    off = dict(stop_strings=None, num_beam_groups=1, synced_gpus=False, constraints=None)
+    off = dict(guidance_scale=None, num_beam_groups=1, synced_gpus=False, constraints=None)
     np.testing.assert_array_equal(
         generate(model, max_new_tokens=4, **off), generate(model, max_new_tokens=4)
     )
@@ -383,8 +387,84 @@ def test_stopping_criteria(model):
     ends = dict(eos_token_id=PROMPT.max() + 1, pad_token_id=0, max_new_tokens=3)
     tokens = generate(model, **ends, stopping_criteria=[first_row])
     assert (tokens[0, -2:] == 0).all() and (tokens[0, :-2] != 0).any()
-    with pytest.raises(ValueError, match="num_beams=1"):
-        generate(model, num_beams=2, stopping_criteria=[after_nine])
+
+
+def test_stopping_criteria_of_beams(model):
+    """A beam that meets a criterion ends, as one with an end of sequence does."""
+    end = 43
+
+    def at_end(tokens, scores):
+        assert len(scores) == len(tokens)
+        return tensor(keras.ops.convert_to_numpy(tokens)[:, -1] == end)
+
+    beams = dict(num_beams=3, num_return_sequences=2, max_new_tokens=8, pad_token_id=1)
+    wanted = generate(model, eos_token_id=end, **beams)
+    found = generate(model, stopping_criteria=[at_end], eos_token_id=VOCABULARY + 1, **beams)
+    assert (wanted == end).any()
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_time_and_strings_that_stop(model):
+    class Tokenizer:
+        def decode(self, ids):
+            return "".join(f"<{i}>" for i in ids)
+
+    parameters = dict(max_new_tokens=6, no_repeat_ngram_size=1)
+    ends = dict(**parameters, pad_token_id=0, eos_token_id=VOCABULARY + 1)
+    greedy = generate(model, **parameters)
+    new = greedy[0, 5:]
+    for strings, count in ((f"<{new[2]}", 3), (["no", f"{new[1]}><{new[2]}>"], 3), ("no", 6)):
+        found = generate(model, PROMPT[:1], stop_strings=strings, tokenizer=Tokenizer(), **ends)
+        np.testing.assert_array_equal(found[0, 5 : 5 + count], new[:count])
+        assert not found[0, 5 + count :].any()
+    with pytest.raises(ValueError, match="tokenizer=tokenizer"):
+        generate(model, stop_strings="a")
+    stopped = generate(model, max_time=0.0, **ends)
+    assert stopped[:, 5].all() and not stopped[:, 6:].any()
+    np.testing.assert_array_equal(generate(model, max_time=1e6, **ends), greedy)
+
+
+def test_scores_of_transitions(model):
+    if PREFIX == "Flax":
+        pytest.skip("transformers' Flax output has no scores")
+    kept = dict(return_dict_in_generate=True, output_scores=True, max_new_tokens=5)
+    output = model.generate(tensor(PROMPT), **kept)
+    found = model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
+    tokens = keras.ops.convert_to_numpy(output.sequences)
+    for i in range(5):
+        logits = processors.log_softmax(next_logits(model, tokens[:, : 5 + i]))
+        wanted = logits[np.arange(3), tokens[:, 5 + i]]
+        np.testing.assert_allclose(found[:, i], wanted, **FLOAT32)
+    beams = dict(num_beams=3, num_return_sequences=2, eos_token_id=30, length_penalty=0.5)
+    output = model.generate(tensor(PROMPT), **beams, **kept)
+    found = model.compute_transition_scores(output.sequences, output.scores, output.beam_indices)
+    found, total = map(keras.ops.convert_to_numpy, (found, output.sequences_scores))
+    np.testing.assert_allclose(found.sum(1) / (found != 0).sum(1) ** 0.5, total, **FLOAT32)
+
+
+def test_a_loop_of_ones_own(model):
+    tokens, past = PROMPT, None
+    if PREFIX == "Flax":
+        pytest.skip("transformers' Flax loop differs")
+    for _ in range(4):
+        inputs = model.prepare_inputs_for_generation(
+            tensor(tokens), past, attention_mask=tensor(np.ones_like(tokens)), use_cache=True
+        )
+        assert inputs["input_ids"].shape[1] == (1 if past is not None else 5)
+        output = model(**inputs)
+        past = output.past_key_values
+        new = keras.ops.convert_to_numpy(output.logits)[:, -1:].argmax(-1)
+        tokens = np.concatenate([tokens, new], axis=1)
+    np.testing.assert_array_equal(tokens, generate(model, max_new_tokens=4))
+
+
+def test_replaced_inputs_are_an_error(model, monkeypatch):
+    """`generate` does not call it, and would leave out what it adds."""
+    monkeypatch.setattr(
+        type(model), "prepare_inputs_for_generation", lambda self, input_ids, **kwargs: {}
+    )
+    with pytest.raises(NotImplementedError, match="prepare_inputs_for_generation"):
+        generate(model)
 
 
 # Sampling
@@ -401,6 +481,25 @@ def test_min_p(model):
     greedy = generate(model, max_new_tokens=6)
     drawn = generate(model, max_new_tokens=6, do_sample=True, min_p=1.0, top_k=0, seed=1)
     np.testing.assert_array_equal(drawn, greedy)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="NumPy, whatever the backend")
+@pytest.mark.parametrize("at_least", [1, 3])
+def test_support_of_transformers(at_least):
+    """Which tokens may be drawn, after transformers' own filters."""
+    transformers = pytest.importorskip("transformers")
+    import torch
+
+    scores = np.random.default_rng(0).normal(0, 2, (6, 40)).astype("float32")
+    scores[0, :38] = -np.inf
+    for ours, theirs, values in (
+        (processors.keep_typical, transformers.TypicalLogitsWarper, (0.1, 0.6, 0.95)),
+        (processors.keep_likely, transformers.EpsilonLogitsWarper, (0.01, 0.2, 0.9)),
+        (processors.keep_eta, transformers.EtaLogitsWarper, (0.01, 0.2, 0.9)),
+    ):
+        for value in values:
+            wanted = theirs(value, min_tokens_to_keep=at_least)(None, torch.tensor(scores))
+            np.testing.assert_array_equal(ours(value, at_least, None, scores), wanted)
 
 
 def test_a_seed_reproduces(model):
@@ -590,9 +689,9 @@ def test_generation_config_file(tmp_path, caplog):
         "transformers_version": "4.57.6",
     }
     path = tmp_path / "generation_config.json"
-    path.write_text(json.dumps({**written, "typical_p": 0.5, "num_beam_groups": 1}))
+    path.write_text(json.dumps({**written, "penalty_alpha": 0.5, "num_beam_groups": 1}))
     again = type(model).from_pretrained(tmp_path)
-    assert "typical_p=0.5; it is left out" in caplog.text
+    assert "penalty_alpha=0.5; it is left out" in caplog.text
     np.testing.assert_array_equal(generate(again), wanted)
     again.generation_config.max_new_tokens = 4
     again.save_pretrained(tmp_path / "again")
@@ -655,6 +754,9 @@ def test_without_causal_mask():
         (dict(num_beams=1.5), ValueError, "num_beams must be an integer"),
         (dict(bad_words_ids=[[12, -1]]), ValueError, "bad_words_ids must be ids from 0 to 60"),
         (dict(suppress_tokens=[61]), ValueError, "suppress_tokens must be ids from 0 to 60"),
+        (dict(forced_eos_token_id=61), ValueError, "forced_eos_token_id must be ids from 0 to 60"),
+        (dict(typical_p=0.0, do_sample=True), ValueError, "typical_p must be above 0"),
+        (dict(eta_cutoff=1.0, do_sample=True), ValueError, "eta_cutoff must be at least 0"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )

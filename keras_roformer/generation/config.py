@@ -20,18 +20,14 @@ logger = logging.getLogger("keras_roformer")
 # Parameters of transformers' that are not here, by the value with which they do nothing.
 _OFF = {
     **dict.fromkeys(
-        "assistant_model begin_suppress_tokens cache_config cache_implementation "
-        "compile_config constraints custom_generate decoder_start_token_id "
-        "exponential_decay_length_penalty force_words_ids forced_bos_token_id "
-        "forced_eos_token_id generation_kwargs guidance_scale max_time "
-        "negative_prompt_attention_mask negative_prompt_ids penalty_alpha "
-        "prefix_allowed_tokens_fn prompt_lookup_num_tokens sequence_bias "
-        "stop_strings token_healing tokenizer "
+        "assistant_model cache_config cache_implementation compile_config constraints "
+        "custom_generate decoder_start_token_id exponential_decay_length_penalty force_words_ids "
+        "generation_kwargs guidance_scale low_memory "
+        "negative_prompt_attention_mask negative_prompt_ids penalty_alpha past_key_values "
+        "prompt_lookup_num_tokens sequence_bias token_healing "
         "use_model_defaults watermarking_config".split()
     ),
-    **{"diversity_penalty": 0.0, "num_beam_groups": 1, "typical_p": 1.0},
-    **{"epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "remove_invalid_values": False},
-    **{"encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0},
+    **{"diversity_penalty": 0.0, "num_beam_groups": 1},
     **{"output_attentions": False, "output_hidden_states": False, "synced_gpus": False},
 }
 
@@ -55,10 +51,20 @@ class GenerationConfig:
         top_k: sample from that many most probable tokens only; 0 or None for all.
         top_p: sample from the fewest tokens whose probabilities sum up to it only.
         min_p: sample only from tokens with at least that share of the best one's probability.
+        typical_p: sample from the most typical tokens only, whose probabilities sum up to it.
+        epsilon_cutoff, eta_cutoff: sample from tokens of at least that probability only; eta's is
+            lower where the distribution is flat. 0 is off.
         repetition_penalty: divides the (positive) logits of tokens that occurred.
+        encoder_repetition_penalty: multiplies the (positive) logits of the prompt's tokens.
         no_repeat_ngram_size: no n-gram of that size comes twice; 0 is off.
+        encoder_no_repeat_ngram_size: no n-gram of that size in the prompt comes; 0 is off.
         bad_words_ids: lists of tokens that never come one after the other.
-        suppress_tokens: tokens that never come.
+        suppress_tokens, begin_suppress_tokens: tokens that never come, or not as the first.
+        forced_bos_token_id: the token after a prompt of one token.
+        forced_eos_token_id: the token at `max_length`, an int or a list to choose from.
+        remove_invalid_values: take finite numbers in the place of NaN and infinite scores.
+        max_time: seconds after which to stop.
+        stop_strings: a string or several, at which a row ends; `generate` needs `tokenizer`.
         renormalize_logits: make log-probabilities of the scores after all changes.
         use_cache: keep keys and values; else read the whole sequence anew for each token.
         pad_token_id, bos_token_id, eos_token_id: padding after the end, start of an empty prompt,
@@ -80,10 +86,21 @@ class GenerationConfig:
     top_k: int | None = 50
     top_p: float = 1.0
     min_p: float | None = None
+    typical_p: float = 1.0
+    epsilon_cutoff: float = 0.0
+    eta_cutoff: float = 0.0
     repetition_penalty: float = 1.0
+    encoder_repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
+    encoder_no_repeat_ngram_size: int = 0
     bad_words_ids: list[list[int]] | None = None
     suppress_tokens: list[int] | None = None
+    begin_suppress_tokens: list[int] | None = None
+    forced_bos_token_id: int | None = None
+    forced_eos_token_id: int | list[int] | None = None
+    remove_invalid_values: bool = False
+    max_time: float | None = None
+    stop_strings: str | list[str] | None = None
     renormalize_logits: bool = False
     use_cache: bool = True
     pad_token_id: int | None = None
@@ -194,9 +211,11 @@ class GenerationConfig:
 
     def eos_token_ids(self):
         """The tokens that end a sequence, as a list."""
-        if self.eos_token_id is None:
-            return []
-        return [int(token) for token in np.ravel(to_numpy(self.eos_token_id))]
+        return _as_list(self.eos_token_id)
+
+    def forced_eos_token_ids(self):
+        """The tokens to choose the last one from, as a list."""
+        return _as_list(self.forced_eos_token_id)
 
     def check(self, vocab_size):
         """Raise a ValueError if a value makes no sense for a model with so many tokens, warn of one
@@ -205,11 +224,15 @@ class GenerationConfig:
             value = getattr(self, name)
             whole = value is None or isinstance(value, numbers.Integral) and value >= 1
             _require(whole, name, value, "an integer of at least 1")
-        for name in ("temperature", "repetition_penalty"):
+        for name in ("temperature", "repetition_penalty", "encoder_repetition_penalty"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
         _require(self.top_k is None or self.top_k >= 0, "top_k", self.top_k, "at least 0")
         _require(0 <= self.top_p <= 1, "top_p", self.top_p, "between 0 and 1")
         _require(self.min_p is None or 0 <= self.min_p <= 1, "min_p", self.min_p, "from 0 to 1")
+        _require(0 < self.typical_p <= 1, "typical_p", self.typical_p, "above 0 and at most 1")
+        for name in ("epsilon_cutoff", "eta_cutoff"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, name, value, "at least 0 and below 1")
         words = self.bad_words_ids or []
         _require(
             all(isinstance(word, (list, tuple)) and word for word in words),
@@ -220,15 +243,13 @@ class GenerationConfig:
         for name, ids in (
             ("bad_words_ids", sum(map(list, words), [])),
             ("suppress_tokens", self.suppress_tokens or []),
+            ("begin_suppress_tokens", self.begin_suppress_tokens or []),
+            ("forced_eos_token_id", self.forced_eos_token_ids()),
         ):
             for token in ids:
                 _require(0 <= token < vocab_size, name, token, f"ids from 0 to {vocab_size - 1}")
-        _require(
-            self.no_repeat_ngram_size is None or self.no_repeat_ngram_size >= 0,
-            "no_repeat_ngram_size",
-            self.no_repeat_ngram_size,
-            "at least 0",
-        )
+        for name in ("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"):
+            _require((getattr(self, name) or 0) >= 0, name, getattr(self, name), "at least 0")
         _require(
             self.early_stopping in (True, False, "never"),
             "early_stopping",
@@ -250,6 +271,11 @@ class GenerationConfig:
 def _require(condition, name, value, wanted):
     if not condition:
         raise ValueError(f"{name} must be {wanted}, got {value!r}")
+
+
+def _as_list(tokens):
+    """None, a number, or several, as a list of integers."""
+    return [] if tokens is None else [int(token) for token in np.ravel(to_numpy(tokens))]
 
 
 def to_numpy(value):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import time
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from keras_roformer.generation.config import (
 from keras_roformer.generation.decoding import RUNNERS, Decoding, Prompt
 from keras_roformer.generation.outputs import OUTPUTS
 from keras_roformer.generation.processors import NO_TOKEN, make_processors
-from keras_roformer.generation.search import follow, search_beams
+from keras_roformer.generation.search import follow, search_beams, transition_scores
 from keras_roformer.limits import check_memory
 
 
@@ -62,6 +63,8 @@ class GenerationMixin:
         cross_attn_head_mask=None,
         logits_processor=None,
         stopping_criteria=None,
+        prefix_allowed_tokens_fn=None,
+        tokenizer=None,
         streamer=None,
         seed=None,
         params=None,
@@ -87,7 +90,10 @@ class GenerationMixin:
             logits_processor: functions (tokens, scores) → scores, which change the (rows, V)
                 scores of the next token.
             stopping_criteria: functions (tokens, scores) → which rows end after the last token,
-                (rows,) or one for all; not with beams.
+                (rows,) or one for all; beams' rows are their candidates.
+            prefix_allowed_tokens_fn: function (number of a prompt, its tokens so far) → the tokens
+                that may come next.
+            tokenizer: whose `decode` gives the text in which `stop_strings` are looked for.
             streamer: object whose `put` gets the prompt and then each step's tokens, and whose
                 `end` is called last; or a function of each step's tokens.
             seed: of sampling, an int or several; by default drawn from the framework's global
@@ -105,6 +111,12 @@ class GenerationMixin:
             TypeError: unknown argument.
             ValueError: a value that makes no sense; no room after the prompt.
         """
+        own = getattr(self.prepare_inputs_for_generation, "__func__", None)
+        if own is not GenerationMixin.prepare_inputs_for_generation:
+            raise NotImplementedError(
+                "generate does not call prepare_inputs_for_generation, which was replaced; write a "
+                "loop that does, or change the model's forward"
+            )
         if inputs is not None and input_ids is not None:
             raise ValueError("generate got the prompt twice, as inputs and as input_ids")
         inputs = input_ids if inputs is None else inputs
@@ -120,9 +132,6 @@ class GenerationMixin:
         if streamer is not None and config.num_beams > 1:
             raise ValueError("a streamer needs num_beams=1: beam search ends before it knows")
 
-        if stopping_criteria and config.num_beams > 1:
-            raise ValueError("stopping_criteria need num_beams=1; beams end with eos_token_id")
-
         tokens, mask, types = self._prompt_arrays(inputs, attention_mask, token_type_ids, config)
         batch, length = tokens.shape
         self._check_prompt(tokens, mask, types, encoder_hidden_states, encoder_attention_mask)
@@ -131,8 +140,13 @@ class GenerationMixin:
             config = dataclasses.replace(config, pad_token_id=config.eos_token_ids()[0])
 
         custom = [functools.partial(self._process, f) for f in logits_processor or ()]
-        processors = make_processors(config, length, custom)
+        allowed = prefix_allowed_tokens_fn and functools.partial(
+            self._allowed, prefix_allowed_tokens_fn
+        )
+        prompt = Prompt.make(tokens, mask, types)
+        processors = make_processors(config, prompt.history, max_length, allowed, custom)
         stops = [functools.partial(self._process, f) for f in stopping_criteria or ()]
+        stops += make_stops(config, tokenizer)
         rng = np.random.default_rng(self._seed(seed, prng_key) if config.do_sample else 0)
         if streamer is not None and hasattr(streamer, "put"):
             streamer.put(self._tensor(tokens))
@@ -146,7 +160,7 @@ class GenerationMixin:
         with self._backend.inference(self):
             decoding = Decoding(
                 *self._runner(params),
-                Prompt.make(tokens, mask, types),
+                prompt,
                 {name: ops.convert_to_tensor(x) for name, x in extras.items() if x is not None},
                 max_length,
                 # Without a causal mask, earlier states change with each token.
@@ -154,7 +168,7 @@ class GenerationMixin:
             )
             arguments = (decoding, config, processors, max_length - length, rng)
             if config.num_beams > 1:
-                result = search_beams(*arguments)
+                result = search_beams(*arguments, stops=stops)
             else:
                 result = follow(*arguments, emit=self._emitter(streamer), stops=stops)
         if streamer is not None and hasattr(streamer, "end"):
@@ -170,6 +184,44 @@ class GenerationMixin:
         if not (is_flax or config.return_dict_in_generate):
             return sequences
         return self._generated(config, sequences, result)
+
+    def prepare_inputs_for_generation(
+        self, input_ids, past_key_values=None, attention_mask=None, **kwargs
+    ):
+        """The arguments of the call that reads on, for a loop of one's own: the tokens that are not
+        in the cache. `generate` works otherwise.
+
+        Args:
+            input_ids: (B, L) tokens so far.
+            past_key_values: what the last call gave, if there was one.
+            attention_mask: (B, L).
+            kwargs: further arguments of the call.
+        """
+        if past_key_values is not None:
+            is_object = hasattr(past_key_values, "get_seq_length")
+            first = None if is_object else past_key_values[0][0]  # (B, N, S, H)
+            known = past_key_values.get_seq_length() if is_object else first.shape[2]
+            input_ids = input_ids[:, known:]
+        given = dict(past_key_values=past_key_values, attention_mask=attention_mask, **kwargs)
+        return {"input_ids": input_ids, **{k: v for k, v in given.items() if v is not None}}
+
+    def compute_transition_scores(
+        self, sequences, scores, beam_indices=None, normalize_logits=False
+    ):
+        """The score of each new token, from what `generate` gave.
+
+        Args:
+            sequences, scores, beam_indices: of the output, with `output_scores`; `beam_indices` of
+                beam search.
+            normalize_logits: make log-probabilities of the scores.
+
+        Returns:
+            (rows, steps) tensor; 0 after the end of a beam.
+        """
+        beams = None if beam_indices is None else to_numpy(beam_indices)
+        arrays = [to_numpy(x) for x in scores]
+        found = transition_scores(to_numpy(sequences), arrays, beams, normalize_logits)
+        return self._tensor(found, like=sequences)
 
     def _prompt_arrays(self, inputs, attention_mask, token_type_ids, config):
         """Prompt, mask and token types as arrays."""
@@ -260,9 +312,15 @@ class GenerationMixin:
 
     def _process(self, function, tokens, scores):
         """Call a processor of the user's with tensors."""
-        pad = self.config.pad_token_id or 0
-        tokens = np.where(tokens == NO_TOKEN, pad, tokens)
-        return to_numpy(function(self._tensor(tokens), self._tensor(scores)))
+        return to_numpy(function(self._tensor(self._shown(tokens)), self._tensor(scores)))
+
+    def _allowed(self, function, number, tokens):
+        """What a function of the user's allows after (length,) tokens."""
+        return to_numpy(function(number, self._tensor(self._shown(tokens))))
+
+    def _shown(self, tokens):
+        """Tokens with the padding that was moved out of a prompt as padding again."""
+        return np.where(tokens == NO_TOKEN, self.config.pad_token_id or 0, tokens)
 
     def _emitter(self, streamer):
         put = getattr(streamer, "put", streamer)
@@ -287,3 +345,33 @@ class GenerationMixin:
             if config.output_scores:
                 values["sequences_scores"] = self._tensor(result.sequence_scores, like=sequences)
         return cls(**values)
+
+
+def make_stops(config, tokenizer):
+    """The functions (tokens, scores) → which rows end, of a `GenerationConfig`.
+
+    Raises:
+        ValueError: stop strings without a tokenizer.
+    """
+    stops = []
+    if config.max_time is not None:
+        latest = time.monotonic() + config.max_time
+        stops.append(lambda tokens, scores: time.monotonic() > latest)
+    if config.stop_strings:
+        if tokenizer is None:
+            raise ValueError("stop_strings need the tokenizer: generate(…, tokenizer=tokenizer)")
+        strings = config.stop_strings
+        strings = [strings] if isinstance(strings, str) else list(strings)
+        stops.append(functools.partial(_end_at_strings, strings, tokenizer))
+    return stops
+
+
+def _end_at_strings(strings, tokenizer, tokens, scores):
+    """Which rows have a string that the last token has a part of."""
+    longest = max(map(len, strings))
+    ends = []
+    for row in tokens:
+        row = [int(token) for token in row if token != NO_TOKEN][-longest - 1 :]
+        text, before = tokenizer.decode(row), tokenizer.decode(row[:-1])
+        ends.append(any(s in text[max(0, len(before) - len(s) + 1) :] for s in strings))
+    return np.array(ends)

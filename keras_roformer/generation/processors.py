@@ -11,20 +11,32 @@ import numpy as np
 NO_TOKEN = -1  # in the tokens: padding that was moved out of a right-padded prompt
 
 
-def make_processors(config, prompt_length, custom=()):
+def make_processors(config, prompt, max_length, allowed=None, custom=()):
     """The functions that change the scores, in the reference's order.
 
     Args:
         config: `GenerationConfig`.
-        prompt_length: columns of the prompt.
+        prompt: (B, L) tokens.
+        max_length: columns at the end.
+        allowed: function of the number of a prompt and its tokens so far → those that may be next.
         custom: further functions (tokens, scores) → scores, applied before sampling's.
     """
     processors = []
     ends = config.eos_token_ids()
+    prompt_length = prompt.shape[1]
+    if config.encoder_repetition_penalty != 1.0:
+        reward = 1 / config.encoder_repetition_penalty
+        processors.append(
+            lambda tokens, scores: penalise_repetition(reward, _copies(prompt, scores), scores)
+        )
     if config.repetition_penalty != 1.0:
         processors.append(functools.partial(penalise_repetition, config.repetition_penalty))
     if config.no_repeat_ngram_size:
         processors.append(functools.partial(ban_repeated_ngrams, config.no_repeat_ngram_size))
+    if size := config.encoder_no_repeat_ngram_size:
+        processors.append(
+            lambda tokens, scores: ban_ngrams(_copies(prompt, scores), size, tokens, scores)
+        )
     words = [word for word in config.bad_words_ids or () if list(word) not in [[e] for e in ends]]
     if words:
         processors.append(functools.partial(ban_words, words))
@@ -33,8 +45,19 @@ def make_processors(config, prompt_length, custom=()):
         min_length = prompt_length + config.min_new_tokens
     if ends and min_length > prompt_length:
         processors.append(functools.partial(ban_early_end, min_length, ends))
+    if allowed is not None:
+        processors.append(functools.partial(keep_allowed, allowed, config.num_beams))
+    if config.forced_bos_token_id is not None:
+        processors.append(functools.partial(force_column, 1, [config.forced_bos_token_id]))
+    if forced := config.forced_eos_token_ids():
+        processors.append(functools.partial(force_column, max_length - 1, forced))
+    if config.remove_invalid_values:
+        processors.append(lambda tokens, scores: np.nan_to_num(scores))
     if config.suppress_tokens:
         processors.append(functools.partial(ban_words, [[t] for t in config.suppress_tokens]))
+    if config.begin_suppress_tokens:
+        banned = list(config.begin_suppress_tokens)
+        processors.append(functools.partial(ban_early_end, prompt_length + 1, banned))
     processors.extend(custom)
     if config.do_sample:
         # A beam must have a way to go on.
@@ -47,6 +70,12 @@ def make_processors(config, prompt_length, custom=()):
             processors.append(functools.partial(keep_top_p, config.top_p, at_least))
         if config.min_p is not None:
             processors.append(functools.partial(keep_min_p, config.min_p, at_least))
+        if config.typical_p < 1.0:
+            processors.append(functools.partial(keep_typical, config.typical_p, at_least))
+        if config.epsilon_cutoff:
+            processors.append(functools.partial(keep_likely, config.epsilon_cutoff, at_least))
+        if config.eta_cutoff:
+            processors.append(functools.partial(keep_eta, config.eta_cutoff, at_least))
     if config.renormalize_logits:
         processors.append(lambda tokens, scores: log_softmax(scores))
     return processors
@@ -61,11 +90,21 @@ def penalise_repetition(penalty, tokens, scores):
     return np.where(occurred[:, :size], penalised, scores)
 
 
+def _copies(prompt, scores):
+    """Prompts, each as often as there are rows for it."""
+    return np.repeat(prompt, len(scores) // len(prompt), axis=0)
+
+
 def ban_repeated_ngrams(size, tokens, scores):
     """Ban the tokens that would end an n-gram that occurred."""
-    if tokens.shape[1] < size:
+    return ban_ngrams(tokens, size, tokens, scores)
+
+
+def ban_ngrams(source, size, tokens, scores):
+    """Ban the tokens that would end an n-gram in the row of `source`."""
+    if min(source.shape[1], tokens.shape[1] + 1) < size:
         return scores
-    ngrams = np.lib.stride_tricks.sliding_window_view(tokens, size, axis=1)  # (rows, m, size)
+    ngrams = np.lib.stride_tricks.sliding_window_view(source, size, axis=1)  # (rows, m, size)
     start = tokens[:, None, tokens.shape[1] + 1 - size :]
     again = (ngrams[..., :-1] == start).all(axis=-1) & (ngrams[..., -1] != NO_TOKEN)
     rows, places = np.nonzero(again)
@@ -93,6 +132,26 @@ def ban_early_end(min_length, ends, tokens, scores):
     return scores
 
 
+def keep_allowed(allowed, beams, tokens, scores):
+    """Ban all tokens but those that a function of prompt number and tokens so far gives."""
+    kept = np.full_like(scores, -np.inf)
+    for row, so_far in enumerate(tokens):
+        ids = [int(token) for token in allowed(row // beams, so_far)]
+        if not ids:
+            raise ValueError(f"prefix_allowed_tokens_fn allowed no token after row {row}")
+        kept[row, ids] = scores[row, ids]
+    return kept
+
+
+def force_column(column, forced, tokens, scores):
+    """Ban all tokens but some in one column."""
+    if tokens.shape[1] != column:
+        return scores
+    scores = np.full_like(scores, -np.inf)
+    scores[:, forced] = 0
+    return scores
+
+
 def keep_top_k(k, tokens, scores):
     """Ban all tokens but the k most probable ones."""
     k = min(k, scores.shape[1])
@@ -117,6 +176,39 @@ def keep_min_p(p, at_least, tokens, scores):
     kept = np.argpartition(-scores, at_least - 1, axis=1)[:, :at_least]
     np.put_along_axis(ban, kept, False, axis=1)
     return np.where(ban, -np.inf, scores)
+
+
+def keep_typical(mass, at_least, tokens, scores):
+    """Ban all but the tokens whose information is nearest to the entropy (Meister et al., 2022)."""
+    logs = log_softmax(scores)
+    with np.errstate(invalid="ignore"):  # a banned token has 0 * -inf
+        entropy = -np.nansum(np.exp(logs) * logs, axis=1, keepdims=True)
+    distance = np.abs(-logs - entropy)
+    order = np.argsort(distance, axis=1, kind="stable")
+    sums = np.cumsum(np.take_along_axis(np.exp(logs), order, axis=1), axis=1)
+    last = np.minimum((sums < mass).sum(axis=1, keepdims=True), scores.shape[1] - 1)
+    ordered = np.take_along_axis(distance, order, axis=1)
+    ban = ordered > np.take_along_axis(ordered, last, axis=1)
+    ban[:, :at_least] = False
+    banned = np.empty_like(ban)
+    np.put_along_axis(banned, order, ban, axis=1)
+    return np.where(banned, -np.inf, scores)
+
+
+def keep_likely(least, at_least, tokens, scores):
+    """Ban tokens below a probability, a number or one for each row (Hewitt et al., 2022)."""
+    ban = np.exp(log_softmax(scores)) < least
+    top = np.partition(scores, -at_least, axis=1)[:, -at_least, None]
+    return np.where(ban & (scores < top), -np.inf, scores)
+
+
+def keep_eta(epsilon, at_least, tokens, scores):
+    """Ban tokens below a probability that is lower where the distribution is flat (ibid.)."""
+    logs = log_softmax(scores)
+    with np.errstate(invalid="ignore"):
+        entropy = -np.nansum(np.exp(logs) * logs, axis=1, keepdims=True)
+    least = np.minimum(epsilon, np.sqrt(epsilon) * np.exp(-entropy))
+    return keep_likely(least, at_least, tokens, scores)
 
 
 def log_softmax(scores):

@@ -56,7 +56,7 @@ def follow(decoding, config, processors, steps, rng, emit, stops):
     return Result(history[:, -(step + 1) :], all_scores, all_logits)
 
 
-def search_beams(decoding, config, processors, steps, rng):
+def search_beams(decoding, config, processors, steps, rng, stops):
     """Beam search, and beam search with sampling; after the reference's, step by step."""
     beams, ends = config.num_beams, config.eos_token_ids()
     logits = decoding.start(beams)  # (B * beams, V)
@@ -95,6 +95,11 @@ def search_beams(decoding, config, processors, steps, rng):
         candidate_parents = _take_beams(running_parents, parents)
         candidate_parents[..., step] = parents + first_rows
         ended = np.isin(tokens, ends) | (step == steps - 1)
+        for stop in stops:
+            rows = (parents + first_rows).reshape(-1)
+            so_far = np.concatenate([history[rows], tokens.reshape(-1, 1)], axis=1)
+            verdict = np.asarray(stop(so_far, log_probs[rows]), dtype=bool)
+            ended |= verdict.reshape(-1, width) if verdict.ndim else verdict
 
         # Those that go on.
         open_scores = scores + ended * NEVER
@@ -140,6 +145,26 @@ def search_beams(decoding, config, processors, steps, rng):
         done_scores[:, :count].reshape(-1),
         parents[:, :longest],
     )
+
+
+def transition_scores(sequences, scores, beam_indices, normalize):
+    """The score of each new token at the step that chose it, (rows, steps); 0 after a beam's end.
+
+    Args:
+        sequences: (rows, length) tokens.
+        scores: list with a (rows, V) array per step.
+        beam_indices: (rows, steps) row of the scores that each token continued, or None.
+        normalize: make log-probabilities of the scores.
+    """
+    scores = np.stack(scores)
+    if normalize:
+        scores = log_softmax(scores)
+    if beam_indices is None:
+        beam_indices = np.repeat(np.arange(scores.shape[1])[:, None], len(scores), axis=1)
+    beam_indices = beam_indices[:, : (beam_indices >= 0).sum(axis=1).max()]
+    count = beam_indices.shape[1]
+    chosen = scores[np.arange(count), beam_indices, sequences[:, sequences.shape[1] - count :]]
+    return np.where(beam_indices < 0, np.float32(0), chosen)
 
 
 def _take_beams(values, index):
