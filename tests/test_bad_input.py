@@ -69,6 +69,16 @@ def call(task, config=None, /, **arguments):
     return mistake
 
 
+def call_pruned(heads, **arguments):
+    """A row's mistake: a call of a model whose heads were pruned."""
+
+    def mistake(tmp_path):
+        model = _model.__wrapped__("Model", pruned_heads=heads)
+        model(**{name: tensor(value) for name, value in arguments.items()})
+
+    return mistake
+
+
 def generate(**arguments):
     def mistake(tmp_path):
         model = _model("ForCausalLM", **arguments.pop("config", DECODER))
@@ -404,6 +414,16 @@ ROWS = {
         call("Model", input_ids=IDS, position_ids=np.array([3])),
         ValueError,
         ("position_ids", "(2, 6) or (6,)", "got (1,)"),
+    ),
+    "head mask of heads that are gone": (
+        call_pruned({0: [1], 1: [0]}, input_ids=IDS, head_mask=np.ones((2, 2))),
+        ValueError,
+        ("head_mask", "(1,) or (2, 1)", "got (2, 2)"),
+    ),
+    "head mask of layers with unlike heads": (
+        call_pruned({0: [1]}, input_ids=IDS, head_mask=np.ones((2, 2))),
+        ValueError,
+        ("head_mask", "layers of 1, 2 heads", "prune the other heads"),
     ),
     # ids and embeddings
     "neither ids nor embeddings": (
@@ -866,6 +886,8 @@ def test_good_input_of_every_shape_passes():
     ):
         call("Model", input_ids=IDS, **arguments)(None)
     call("Model", inputs_embeds=EMBEDS)(None)
+    one = np.ones((2, 1), "float32")
+    call_pruned({0: [1], 1: [0]}, input_ids=IDS, head_mask=one)(None)
     call("ForCausalLM", DECODER, input_ids=IDS, past_key_values=PAST)(None)
     if BACKEND != "jax":
         call("ForTokenClassification", input_ids=IDS, labels=at(LABELS, 0, -100))(None)

@@ -117,6 +117,29 @@ def test_generate(run, checkpoints):  # noqa: F811
     assert out.splitlines() == [result[0]["generated_text"] for result in expected]
 
 
+def test_tensors(run, checkpoints):  # noqa: F811
+    """return_tensors gives arrays and token ids, in JSON and without."""
+    path = checkpoints("text-generation")
+    task = ("run", "--task", "text-generation", "-m", path, "--set", "do_sample=false")
+    task += ("--set", "max_new_tokens=3", "--set", "temperature=0.5")
+    ids = pipeline("text-generation", path)(
+        TEXTS, do_sample=False, max_new_tokens=3, return_tensors=True
+    )
+    status, out, err = run(*task, "--set", "return_tensors=true", stdin="\n".join(TEXTS))
+    assert [list(map(int, row)) for row in rows(out)] == [x[0]["generated_token_ids"] for x in ids]
+    assert status == 0 and err.count("no effect without do_sample") == 1
+    path = checkpoints("fill-mask")
+    task = ("run", "--task", "feature-extraction", "-m", path)
+    for pooling in ((), ("--set", "pooling=mean")):
+        lists = run(*task, *pooling, stdin="\n".join(TEXTS))[1]
+        assert (
+            run(*task, *pooling, "--set", "return_tensors=true", stdin="\n".join(TEXTS))[1] == lists
+        )
+        found = run(*task, *pooling, "--set", "return_tensors=true", "--json", stdin=TEXTS[0])[1]
+        shape = np.array(json.loads(found)).shape
+        assert len(shape) == (1 if pooling else 3)
+
+
 def test_embed_and_similar(run, checkpoints, tmp_path):  # noqa: F811
     path = checkpoints("fill-mask")
     expected = np.array(pipeline("feature-extraction", path)(TEXTS, pooling="mean"))

@@ -167,7 +167,7 @@ def _input(record, fields):
 
 
 def print_json(value):
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(json.dumps(value, ensure_ascii=False, default=lambda array: array.tolist()))
 
 
 def print_table(header, rows, title=None):

@@ -298,13 +298,15 @@ def _show_answers(found, pipe):
 def _show_texts(found, pipe):
     for _, results in found:
         for result in results:
-            click.echo(result["generated_text"])
+            ids = result.get("generated_token_ids", ())
+            click.echo("\t".join(map(str, ids)) if ids else result["generated_text"])
 
 
 def _show_vectors(found, pipe):
-    for _, vector in found:
-        vectors = vector if isinstance(vector[0], float) else vector[0]
-        for numbers in [vectors] if isinstance(vectors[0], float) else vectors:
+    import numpy as np
+
+    for _, vectors in found:  # one a text or one a token, as lists or arrays
+        for numbers in np.reshape(vectors, (-1, np.shape(vectors)[-1])):
             click.echo("\t".join(f"{number:.6g}" for number in numbers))
 
 

@@ -62,10 +62,9 @@ class CallChecker:
         if "attention_mask" in inputs:
             allowed = ((*shape[:-1], keys), (*shape[:-1], length, keys))
             self._check_mask("attention_mask", inputs["attention_mask"], *allowed)
-        heads, layers = self.config.num_attention_heads, self.config.num_hidden_layers
         for name in ("head_mask", "cross_attn_head_mask"):
-            if name in inputs and not self.config.pruned_heads:
-                self._check_shape(name, inputs[name], (heads,), (layers, heads), batched=False)
+            if name in inputs:
+                self._check_head_mask(name, inputs[name])
         self._check_context(inputs, batch, length)
         self._check_range("input_ids", inputs, self.config.vocab_size)
         self._check_range("token_type_ids", inputs, self.config.type_vocab_size)
@@ -149,6 +148,19 @@ class CallChecker:
                     f"{name} of {self.name} holds {extreme}, must be 1 for tokens to attend to and "
                     "0 for others; an additive mask becomes one by (mask == 0)"
                 )
+
+    def _check_head_mask(self, name, value):
+        layers, heads = self.config.num_hidden_layers, self.config.num_attention_heads
+        if self.config.pruned_heads and name == "head_mask":
+            counts = [heads - len(self.config.pruned_heads.get(i, ())) for i in range(layers)]
+            if len(set(counts)) > 1:
+                raise ValueError(
+                    f"{self.name} has layers of {', '.join(map(str, counts))} heads since heads "
+                    "were pruned, and a head_mask has one number for all; prune the other heads "
+                    "too, instead of masking them"
+                )
+            heads = counts[0]
+        self._check_shape(name, value, (heads,), (layers, heads), batched=False)
 
     def _check_past(self, past, batch):
         """The number of tokens in the encoder's cache."""

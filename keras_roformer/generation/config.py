@@ -218,8 +218,7 @@ class GenerationConfig:
         return _as_list(self.forced_eos_token_id)
 
     def check(self, vocab_size):
-        """Raise a ValueError if a value makes no sense for a model with so many tokens, warn of one
-        without effect."""
+        """Raise a ValueError if a value makes no sense for a model with so many tokens."""
         for name in ("num_beams", "num_return_sequences", "max_length", "max_new_tokens"):
             value = getattr(self, name)
             whole = value is None or isinstance(value, numbers.Integral) and value >= 1
@@ -264,6 +263,9 @@ class GenerationConfig:
         if beams > 1:
             wanted = f"at most num_beams ({beams})"
             _require(sequences <= beams, "num_return_sequences", sequences, wanted)
+
+    def warn_of_unused(self):
+        """Warn of values without effect."""
         if not self.do_sample and (self.temperature, self.top_p) != (1.0, 1.0):
             logger.warning("temperature and top_p have no effect without do_sample=True")
 

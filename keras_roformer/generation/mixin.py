@@ -129,6 +129,7 @@ class GenerationMixin:
             config = config.with_changes(generation_config)
         config = config.with_changes(parameters)
         config.check(self.config.vocab_size)
+        config.warn_of_unused()
         if streamer is not None and config.num_beams > 1:
             raise ValueError("a streamer needs num_beams=1: beam search ends before it knows")
 
