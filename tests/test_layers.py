@@ -13,6 +13,8 @@ from keras_roformer.layers import (
     RoFormerClassificationHead,
     RoFormerEncoder,
     RoFormerEncoderLayer,
+    RoFormerLMHead,
+    RoFormerSummaryHead,
     RoFormerTokenHead,
     RotaryEmbedding,
     apply_rotary,
@@ -424,6 +426,24 @@ class TestKerasConventions:
         assert y.shape == layer.compute_output_shape((None, 5, 16))
         assert keras.tree.flatten(extras)[0].shape == (None, 2, 5, 5)
 
+    def test_a_summary_has_the_shapes_of_layers_in_a_model_class(self):
+        class Model(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.roformer = RoFormer(vocab_size=8, **TINY)
+                self.encoder = RoFormerEncoder(**TINY)
+                self.layer = RoFormerEncoderLayer(16, 2, 24)
+                self.head = RoFormerLMHead(8, 16, tied=False)
+
+            def call(self, ids):
+                return self.head(self.layer(self.encoder(self.roformer(ids)[0])))
+
+        model, lines = Model(), []
+        model(self.ids)
+        model.summary(print_fn=lines.append, line_length=120)
+        text = "\n".join(lines)
+        assert text.count("(2, 5, 16)") == 3 and "(2, 5, 8)" in text
+
     def test_output_shapes_of_the_model(self):
         layer = RoFormer(vocab_size=8, add_pooler=True, **TINY)
         shapes = layer.compute_output_shape(self.ids.shape)
@@ -473,6 +493,19 @@ class TestActivations:
 
         np.testing.assert_array_equal(get_activation("tests>cube")(self.x), self.x**3)
         assert get_activation(cube) is cube
+
+    def test_functions_come_back_from_files(self, tmp_path):
+        def wave(x):
+            return x * ops.tanh(x)
+
+        inputs = keras.Input((None, 16))
+        states = RoFormerEncoder(**TINY, hidden_act=wave)(inputs)
+        head = RoFormerSummaryHead(16, activation=keras.activations.silu)
+        model = randomise(keras.Model(inputs, head(states)))
+        model.save(tmp_path / "model.keras")
+        again = keras.models.load_model(tmp_path / "model.keras", custom_objects={"wave": wave})
+        x = normal(2, 5, 16)
+        np.testing.assert_allclose(numpy(again(x)), numpy(model(x)), **FLOAT32)
 
     def test_unknown_name_is_an_error(self):
         with pytest.raises(ValueError, match="hidden_act is 'gulu', which is no known activation"):

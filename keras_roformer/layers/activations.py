@@ -51,3 +51,13 @@ def get_activation(name):
             f"hidden_act is {name!r}, which is no known activation; "
             'use "gelu", "gelu_new", "relu", "selu" or the name of a Keras activation'
         ) from None
+
+
+def with_functions(config):
+    """A layer's config from a file, in which an activation that was a function is one again."""
+    saved = {
+        name: keras.saving.deserialize_keras_object(config[name])
+        for name in ("hidden_act", "activation")
+        if isinstance(config.get(name), dict)
+    }
+    return {**config, **saved}

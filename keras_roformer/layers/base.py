@@ -12,7 +12,7 @@ from keras import ops
 from keras.src.backend import AutocastScope
 
 from keras_roformer.layers import kernels
-from keras_roformer.layers.activations import get_activation
+from keras_roformer.layers.activations import get_activation, with_functions
 from keras_roformer.layers.initializers import InitialWeights
 from keras_roformer.layers.policies import parts_config, restore_quantizers, settle_policies
 
@@ -111,6 +111,10 @@ class Block(keras.layers.Layer):
     def get_config(self):
         arguments = {name: getattr(self, name) for name in self._argument_names}
         return {**super().get_config(), **parts_config(self), **arguments}
+
+    @classmethod
+    def from_config(cls, config):
+        return super().from_config(with_functions(config))
 
 
 def padding_bias(attention_mask, dtype):

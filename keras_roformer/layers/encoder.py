@@ -92,7 +92,7 @@ class RoFormerEncoderLayer(Block):
             name=name,
         )
 
-    def build(self, input_shape=None):
+    def build(self, x_shape=None):
         shape = (None, None, self.hidden_size)
         self.attention.build(shape)
         self.attention_norm.build(shape)
@@ -260,7 +260,7 @@ class RoFormerEncoder(Block):
             for i, n in enumerate(heads)
         ]
 
-    def build(self, input_shape=None):
+    def build(self, x_shape=None):
         # Once and outside of `call`, which compilers trace: this is NumPy.
         self._frequencies = rotary_frequencies(self.head_size)
         for block in self.blocks:

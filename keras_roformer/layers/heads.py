@@ -90,7 +90,7 @@ class RoFormerLMHead(Block):
                 name="decoder",
             )
 
-    def build(self, input_shape=None):
+    def build(self, x_shape=None):
         self.transform.build((None, None, self.hidden_size))
         self.norm.build((None, None, self.embedding_size))
         if not self.tied:

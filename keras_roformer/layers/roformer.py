@@ -112,7 +112,7 @@ class RoFormer(Block):
                 hidden_size, initializer_range, dtype=self.dtype_policy, name="pooler"
             )
 
-    def build(self, input_shape=None):
+    def build(self, token_ids_shape=None):
         self.embeddings.build()
         if self.embedding_size != self.hidden_size:
             self.embeddings_project.build((None, None, self.embedding_size))

@@ -7,6 +7,7 @@ import keras
 from keras_hub.models import Backbone
 
 from keras_roformer.config import RoFormerConfig
+from keras_roformer.layers.activations import with_functions
 from keras_roformer.layers.policies import parts_config, read_parts_config, restore_quantizers
 from keras_roformer.models.export import TorchModule, write_transformers
 from keras_roformer.models.preset_names import FromPreset
@@ -48,7 +49,7 @@ class RoFormerBackbone(TorchModule, FromPreset, Backbone):
         embedding_dim: size of the token embeddings; by default D, else a projection follows them.
         num_segments: number of segments that `segment_ids` names.
         pad_token_id: the token whose embedding gets no gradient, or None.
-        activation: name of the feed-forward activation.
+        activation: name of the feed-forward activation, or a function.
         dropout, attention_dropout: rates on layers' outputs and on attention probabilities.
         rotary_value: rotate the values too, not just queries and keys.
         causal: hide from each token the tokens after it, as `RoFormerCausalLM` needs.
@@ -182,7 +183,7 @@ class RoFormerBackbone(TorchModule, FromPreset, Backbone):
 
     @classmethod
     def from_config(cls, config):
-        config, quantizers = read_parts_config(config)
+        config, quantizers = read_parts_config(with_functions(config))
         backbone = super().from_config(config)
         restore_quantizers(backbone.roformer, quantizers)
         return backbone

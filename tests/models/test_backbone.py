@@ -43,6 +43,16 @@ def test_config_makes_an_equal_backbone_again():
     assert [w.shape for w in again.weights] == [w.shape for w in backbone.weights]
 
 
+def test_an_activation_that_is_a_function_comes_back():
+    backbone = RoFormerBackbone(**backbone_arguments(activation=keras.activations.mish))
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(backbone))
+    assert again.activation is keras.activations.mish
+    again.set_weights(backbone.get_weights())
+    inputs = random_inputs(backbone)
+    got, want = (model(inputs)["sequence_output"] for model in (again, backbone))
+    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (got, want)), **tolerances.FLOAT32)
+
+
 def test_impossible_values_are_named():
     with pytest.raises(ValueError, match="hidden_size.*15"):
         RoFormerBackbone(**backbone_arguments(hidden_dim=15))
