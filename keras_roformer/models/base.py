@@ -203,6 +203,12 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         restore_quantizers(task.head, head["quantizers"])
         return task
 
+    def compile_from_config(self, config):
+        """Compile a model from a .keras file as it was, which Keras leaves out where a class, as
+        KerasHub's, has a `compile` of its own; the optimizer's state can then be loaded too."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def save_task_weights(self, filepath):
         """Save the head's weights. Not, as KerasHub, the optimizer's: a preset is no checkpoint."""
         with self._without_optimizer():

@@ -145,6 +145,22 @@ def test_a_preset_has_no_optimizer_and_training_goes_on(tmp_path):
     assert_equal(outputs_of(again, inputs), outputs_of(model, inputs))
 
 
+@pytest.mark.parametrize("name", ("TextClassifier", "TokenClassifier"))
+def test_training_goes_on_from_a_keras_file(name, tmp_path):
+    model = make(name, dropout=0.0, attention_dropout=0.0)
+    inputs = inputs_of(name, model)
+    labels = np.random.default_rng(0).integers(0, 3, (4, 7) if name == "TokenClassifier" else 4)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss=model.loss, weighted_metrics=[])
+    model.fit(inputs, labels, verbose=0)
+    model.save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = keras.models.load_model(tmp_path / "model.keras")
+    histories = [m.fit(inputs, labels, epochs=2, verbose=0).history for m in (model, again)]
+    assert_equal(*histories)
+    assert type(keras.models.clone_model(model).optimizer) is type(model.optimizer)
+
+
 @pytest.mark.parametrize("format", checkpoint.FORMATS)
 def test_every_format_of_weights_is_read(format, tmp_path):
     model = make("TextClassifier", preprocessor=True)
