@@ -203,7 +203,9 @@ def test_a_fault_says_so(run, monkeypatch):
 
 
 def test_help_and_version(run):
-    status, out, _ = run("--help")
+    status, out, err = run("--help")
+    assert (status, err) == (0, "") and "..." not in out.partition("Commands:")[2]  # nothing cut
+    assert run() == (0, out, "")
     assert status == 0
     for command in ("fill-mask", "run", "tokenize", "presets", "inspect"):
         assert command in out and run(command, "--help")[0] == 0

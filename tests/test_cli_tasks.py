@@ -58,9 +58,11 @@ def test_classify(run, checkpoints, tmp_path):  # noqa: F811
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("a.jsonl", '{"text": "jim"}\n\n{"text": "jim"', "a.jsonl: line 3 is not valid JSON"),
+        ("a.jsonl", '{"text": "jim"}\n\n{"text": jim}\n', "a.jsonl: line 3 is not valid JSON"),
+        ("a.jsonl", '\n{"text": jim}', "not valid JSON: Expecting value at character 10"),
+        ("a.jsonl", '{"text": "jim"}\n{"txt": "jim"}', "a.jsonl: row 2 has no text, but txt"),
         ("a.jsonl", "[1, 2]", "a.jsonl: line 1 is neither a JSON object nor a text"),
-        ("a.csv", "body\njim,james", "a row has no text; it has body"),
+        ("a.csv", "body\njim,james", "a.csv: row 1 has no text, but body"),
     ],
 )
 def test_broken_files(run, checkpoints, tmp_path, name, content, message):  # noqa: F811

@@ -34,7 +34,7 @@ for command in (*tasks.COMMANDS, *train.COMMANDS, *checkpoints.COMMANDS):
 
 def main(arguments=None):
     """Run the command; exits with 0, with 1 after an error, with 2 after a wrong command line."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     try:
         app.main(arguments, prog_name="keras-roformer", standalone_mode=False)
         sys.stdout.flush()

@@ -82,7 +82,7 @@ def _score(preset):
 @click.argument("model", default=DEFAULT_MODEL)
 @options(json_option, debug_option)
 def inspect(model, as_json, debug):
-    """Show the configuration of a checkpoint, and how many parameters each part of it has."""
+    """Show a checkpoint's configuration and the size of its parts."""
     with quiet(debug):
         from keras_roformer.config import RoFormerConfig
         from keras_roformer.presets import resolve
@@ -125,10 +125,10 @@ def _parts(tensors):
 @click.option("--from", "source_format", type=_formats, help="Of several in SOURCE.")
 @options(backend_option, json_option, debug_option)
 def convert(source, target, to, source_format, backend, as_json, debug):
-    """Write the checkpoint SOURCE into the directory TARGET in another format.
+    """Write a checkpoint in another format.
 
-    Both are loaded and run on the same random tokens, and how much the outputs differ is reported.
-    If they do, TARGET stays as it was.
+    The checkpoint SOURCE goes into the directory TARGET. Both are loaded and run on the same random
+    tokens, and how much the outputs differ is reported. If they do, TARGET stays as it was.
     """
     with quiet(debug):
         from keras_roformer.cli.conversion import convert_checkpoint

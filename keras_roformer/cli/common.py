@@ -74,11 +74,11 @@ def read_texts(texts, path=None, fields=("text",)):
     """
     if texts:
         return iter(texts)
-    if path is not None:
-        return (_input(record, fields) for record in read_records(path))
-    if sys.stdin.isatty():
+    if path is None and sys.stdin.isatty():
         raise click.UsageError("give a text as an argument, or texts on standard input")
-    return (_input(record, fields) for record in _parse_lines(read_stdin()))
+    records = _parse_lines(read_stdin()) if path is None else read_records(path)
+    where = "standard input" if path is None else path
+    return (_input(row, fields, f"{where}: row {i}") for i, row in enumerate(records, start=1))
 
 
 def read_stdin():
@@ -122,7 +122,8 @@ def _parse_json(path, lines):
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}: line {number} is not valid JSON: {error}") from None
+            why = f"{error.msg} at character {error.pos + 1}"
+            raise ValueError(f"{path}: line {number} is not valid JSON: {why}") from None
         if not isinstance(record, (dict, str)):
             raise ValueError(f"{path}: line {number} is neither a JSON object nor a text")
         yield record
@@ -141,14 +142,14 @@ def _parse_lines(lines):
 
 def pair_of(item):
     """An input of two texts as a dict: one that is, or a text with a tab between them."""
-    pair = _input(item, ("text", "text_pair")) if isinstance(item, str) else item
+    pair = _input(item, ("text", "text_pair"), "--pairs") if isinstance(item, str) else item
     if isinstance(pair, str) or len(pair) < 2:
         raise ValueError(f"--pairs takes two texts with a tab between them, got {item!r}")
     return pair
 
 
-def _input(record, fields):
-    """A text, or a dict of the `fields`, as the pipelines take them."""
+def _input(record, fields, where):
+    """A text, or a dict of the `fields`, as the pipelines take them; errors say `where` it is."""
     *first, last = fields
     names = (*first, last.removeprefix("*"))
     if isinstance(record, str):
@@ -159,7 +160,7 @@ def _input(record, fields):
         return dict(zip(names, parts, strict=True)) if whole else record
     found = {name: record[name] for name in names if record.get(name) is not None}
     if not found:
-        raise ValueError(f"a row has no {' or '.join(names)}; it has {', '.join(map(str, record))}")
+        raise ValueError(f"{where} has no {' or '.join(names)}, but {', '.join(map(str, record))}")
     return found["text"] if list(found) == ["text"] else found
 
 

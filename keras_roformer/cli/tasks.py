@@ -89,9 +89,10 @@ def tag(texts, path, **given):
 @click.option("--no-answer", "handle_impossible_answer", is_flag=True, help="Allow none.")
 @_common
 def answer(questions, path, context, context_file, **given):
-    """Answer questions from a context, which may be long: an option, a file, or standard input.
+    """Answer questions from a context.
 
-    Without questions as arguments, lines of a question, a tab and its context.
+    The context, which may be long, is an option, a file, or standard input. Without questions as
+    arguments, the input is lines of a question, a tab and its context.
     """
     if context_file:
         if context is not None:
@@ -137,7 +138,10 @@ def generate(prompts, path, greedy, bare, **given):
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write an array: .npy.")
 @_common
 def embed(texts, path, output, **given):
-    """Vectors of texts: a line of numbers each, or with -o one (texts, numbers) array."""
+    """Turn texts into vectors.
+
+    Each is a line of numbers; with -o, all are one (texts, numbers) array.
+    """
     texts = read_texts(texts, path)
     if output is None:
         _run("feature-extraction", texts, **given)
@@ -181,7 +185,7 @@ def similar(source, sentences, path, **given):
 )
 @_common
 def run(task, path, settings, top_k, **given):
-    """Run any task on the lines of standard input, like `transformers run`.
+    """Run any task on a file or on standard input.
 
     An input of several parts is a JSON object, or its texts with tabs between them: a question and
     its context, a sentence and those to compare it with, a prompt and its choices.

@@ -42,7 +42,7 @@ TASKS = ("text-classification", "token-classification")
 @click.option("--seed", type=int, default=0, show_default=True)
 @options(backend_option, json_option, debug_option)
 def train(data, output, as_json, debug, **arguments):
-    """Fine-tune a classifier or a tagger on DATA, and save it as a preset directory.
+    """Fine-tune a classifier or a tagger and save it as a preset.
 
     DATA is .csv, .tsv or .jsonl. A classifier reads the columns "text" and "label"; a tagger
     "tokens" and "tags", lists or texts with spaces between the items. After each epoch the model
