@@ -78,14 +78,10 @@ def __getattr__(name):
         module = _MODULE_OF[name]
     elif name in _HUB:
         module = "models"
-        from keras_roformer.backend import choose_backend
+        from keras_roformer.backend import choose_backend, require_hub
 
         choose_backend()
-        if importlib.util.find_spec("keras_hub") is None:
-            raise ImportError(
-                f"{name} needs keras-hub, which is not installed; "
-                "install it with: pip install 'keras-roformer[hub]'"
-            )
+        require_hub(name)
     else:
         raise AttributeError(f"module 'keras_roformer' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"keras_roformer.{module}"), name)

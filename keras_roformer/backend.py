@@ -1,7 +1,9 @@
 """Which Keras backend runs. Keras runs one a process, chosen when `keras` is first imported."""
 
 import importlib.util
+import json
 import os
+import pathlib
 import sys
 
 # By the names of their packages, in the order of preference when all are free.
@@ -46,13 +48,14 @@ def use_backend(backend, wanted_by=None):
 
 
 def choose_backend(backend=None):
-    """The backend to run: the one asked for, else the decided one, else the first installed.
+    """The backend to run: the one asked for, else the decided one, else the one in the user's
+    `keras.json`, else the first installed.
 
     Raises:
         ImportError: no backend is installed.
         ValueError, RuntimeError: see `use_backend`.
     """
-    backend = backend or current_backend()
+    backend = backend or current_backend() or _configured_backend()
     if backend is None:
         backend = next(filter(importlib.util.find_spec, BACKENDS), None)
     if backend is None:
@@ -62,3 +65,26 @@ def choose_backend(backend=None):
         )
     use_backend(backend)
     return backend
+
+
+def _configured_backend():
+    """What the user wrote into Keras's `keras.json`; None for "tensorflow", which Keras writes."""
+    folder = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
+    try:
+        backend = json.loads((pathlib.Path(folder) / "keras.json").read_text("utf-8"))["backend"]
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError):
+        return None  # no home, no such file, or one that Keras itself leaves aside
+    return None if backend == "tensorflow" else backend
+
+
+def require_hub(wanted_by):
+    """Say what to install where KerasHub is missing.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    if importlib.util.find_spec("keras_hub") is None:
+        raise ImportError(
+            f"{wanted_by} needs keras-hub, which is not installed; "
+            "install it with: pip install 'keras-roformer[hub]'"
+        )

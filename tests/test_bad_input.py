@@ -773,6 +773,11 @@ ROWS = {
         ImportError,
         ("RoFormerMaskedLM needs keras-hub", "pip install 'keras-roformer[hub]'"),
     ),
+    "module of KerasHub's models without KerasHub": (
+        hub(lambda models, _: without("keras_hub", lambda _: importlib.reload(models))(None)),
+        ImportError,
+        ("keras_roformer.models needs keras-hub", "pip install 'keras-roformer[hub]'"),
+    ),
     # KerasHub's models
     "unknown preset of KerasHub's models": (
         hub(lambda models, _: models.RoFormerMaskedLM.from_preset("roformer_tiny_zn")),

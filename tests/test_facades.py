@@ -467,3 +467,26 @@ def test_import_is_light_and_first_class_decides():
     )
     environment = {n: v for n, v in os.environ.items() if n != "KERAS_BACKEND"}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+@pytest.mark.parametrize("module", ["layers", "models", "viz; keras_roformer.viz.rope_decay()"])
+@pytest.mark.parametrize("configured, expected", [("torch", "torch"), ("tensorflow", "jax")])
+@pytest.mark.framework_free
+def test_layers_and_models_choose_a_backend(module, configured, expected, tmp_path):
+    """Keras alone asks for TensorFlow, installed or not: so it says in the keras.json it writes."""
+    (tmp_path / "keras.json").write_text(json.dumps({"backend": configured}))
+    # Stops where Keras would be imported, and tells which backend is chosen by then.
+    code = (
+        "import os, sys, importlib.abc\n"
+        "class Stop(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'keras': print(os.environ.get('KERAS_BACKEND')); os._exit(3)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "sys.stdout.reconfigure(line_buffering=True)\n"
+        f"import keras_roformer.{module}"
+    )
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path), "KERAS_BACKEND": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (3, f"{expected}\n"), done.stderr

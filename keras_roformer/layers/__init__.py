@@ -1,5 +1,9 @@
 """The one set of Keras layers, on every backend; their constructors take plain numbers."""
 
+from keras_roformer.backend import choose_backend
+
+choose_backend()  # before Keras is imported, which would ask for TensorFlow
+
 from keras_roformer.layers.attention import RoFormerAttention
 from keras_roformer.layers.base import Block
 from keras_roformer.layers.embeddings import RoFormerEmbeddings

@@ -1,5 +1,10 @@
 """RoFormer as KerasHub models, on every backend. Needs the extra `keras-roformer[hub]`."""
 
+from keras_roformer.backend import choose_backend, require_hub
+
+require_hub(__name__)
+choose_backend()  # before KerasHub and Keras are imported, which would ask for TensorFlow
+
 from keras_hub.src.utils.preset_utils import register_presets
 
 from keras_roformer.models.backbone import RoFormerBackbone
