@@ -8,6 +8,7 @@ returns the `matplotlib.axes.Axes`. Chinese tokens are drawn with a font that ha
 import contextlib
 import importlib.util
 import math
+import numbers
 import pathlib
 import re
 
@@ -94,6 +95,7 @@ def attention_heatmap(model, tokenizer, text, layer=-1, head=None, ax=None):
     with _in_evaluation(model):
         layers = model(**_on_device(model, inputs), output_attentions=True).attentions
     weights = _numpy(_pick(layers, layer, "layer"))[0]  # (N, L, L)
+    heads = "mean of the heads" if head is None else f"head {head % len(weights)}"
     weights = weights.mean(axis=0) if head is None else _pick(weights, head, "head")
     size = 2 + 0.32 * len(tokens)
     ax = ax or _figure(size + 1, size)
@@ -104,8 +106,7 @@ def attention_heatmap(model, tokenizer, text, layer=-1, head=None, ax=None):
     ax.set_yticks(places, _labels(tokens), **_font(tokens))
     ax.set_xlabel("attended token")
     ax.set_ylabel("token")
-    number = layer % len(layers)
-    ax.set_title(f"layer {number}, " + ("mean of the heads" if head is None else f"head {head}"))
+    ax.set_title(f"layer {layer % len(layers)}, {heads}")
     return ax
 
 
@@ -166,9 +167,9 @@ def token_saliency(model, tokenizer, text, target=None, ax=None):
     ax = ax or _figure(5.5, 1.2 + 0.27 * len(tokens))
     places = range(len(tokens))
     ax.barh(places, scores, color=np.where(scores < 0, "tab:red", "tab:blue"))
-    ax.axvline(0, color="black", linewidth=0.8)
+    ax.axvline(0, color=ax.spines["left"].get_edgecolor(), linewidth=0.8)
     ax.set_yticks(places, _labels(tokens), **_font(tokens))
-    ax.invert_yaxis()
+    ax.set_ylim(len(tokens) - 0.4, -0.6)  # the first at the top
     ax.set_xlabel("gradient × input (logit)")
     return ax
 
@@ -237,7 +238,7 @@ def training_curves(history, metric="loss", ax=None):
         if name in values:
             epochs = range(1, len(values[name]) + 1)
             ax.plot(epochs, values[name], marker="o", markersize=4, label=label)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.set_xlabel("epoch")
     ax.set_ylabel(metric)
     ax.grid(alpha=0.3)
@@ -344,7 +345,8 @@ def _find_target(target, logits, tokens, tokenizer, config):
         raise ValueError(f"no class {label!r}; the config has {', '.join(config.label2id)}")
     index = (*position, config.label2id[label] if isinstance(label, str) else label)
     if len(index) != logits.ndim or not all(
-        0 <= i < size for i, size in zip(index, logits.shape, strict=True)
+        isinstance(i, numbers.Integral) and 0 <= i < size
+        for i, size in zip(index, logits.shape, strict=True)
     ):
         shape = "class" if logits.ndim == 1 else "(position, class)"
         raise ValueError(

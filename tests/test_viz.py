@@ -88,6 +88,7 @@ def test_attention_heatmap(make_model, tokenizer, tmp_path):
     last = viz.attention_heatmap(model, tokenizer, TEXT, layer=1).images[0].get_array()
     np.testing.assert_allclose(last, mean, **FLOAT32)
     assert not np.allclose(last, weights)
+    assert viz.attention_heatmap(model, tokenizer, TEXT, head=-1).get_title() == "layer 1, head 1"
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,7 @@ def test_saliency_targets(make_model, tokenizer):
     for model, target, problem in [
         (classifier, "fine", "no class 'fine'; the config has bad, good, neither"),
         (classifier, 3, r"target is 3, but must be a class below \(3,\)"),
+        (classifier, 1.5, r"target is 1.5, but must be a class"),
         (classifier, (1, 1), r"target is \(1, 1\), but must be a class"),
         (tagger, 1, r"must be a \(position, class\) below \(3, 3\)"),
         (tagger, (3, 1), r"target is \(3, 1\)"),
@@ -147,6 +149,10 @@ def test_token_saliency(make_model, tokenizer, tmp_path):
     assert tick_labels(ax.yaxis) == tokens
     assert ax.yaxis_inverted()
     drawn(ax, tmp_path / "saliency.png")
+    with matplotlib.pyplot.style.context("dark_background"):
+        ax = viz.token_saliency(model, tokenizer, TEXT)
+    zero = ax.lines[0].get_color()
+    assert matplotlib.colors.same_color(zero, "white")  # black on black cannot be seen
 
 
 def test_dropout_is_off_and_the_mode_is_kept(make_model, tokenizer, backend):
@@ -204,6 +210,10 @@ def test_training_curves(tmp_path):
     assert viz.training_curves({"mae": [1.0, 0.5]}, "mae", ax=ax) is ax
     with pytest.raises(ValueError, match="no metric 'f1' in the history; it has .*loss"):
         viz.training_curves(history, "f1")
+    ax = viz.training_curves({"loss": [0.5]})
+    drawn(ax, tmp_path / "one.png")
+    low, high = ax.get_xlim()
+    assert [x for x in ax.get_xticks() if low <= x <= high] == [1]  # no half epochs
 
 
 def test_given_axes_are_used(make_model, tokenizer):
