@@ -202,6 +202,14 @@ def test_a_fault_says_so(run, monkeypatch):
     )
 
 
+def test_names_of_presets_are_whole_in_a_terminal(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    shown = run("presets")[1]
+    assert len(shown.splitlines()[0]) == 80  # the title, which is as wide as the table
+    assert all(name in shown for name in presets.list_presets())
+
+
 def test_help_and_version(run):
     status, out, err = run("--help")
     assert (status, err) == (0, "") and "..." not in out.partition("Commands:")[2]  # nothing cut

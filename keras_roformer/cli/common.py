@@ -186,7 +186,9 @@ def print_table(header, rows, title=None):
 
     table = Table(title=title and Text(title), title_justify="left", title_style="bold")
     for name in header:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
+        justify = "right" if name in _NUMBERS else "left"
+        # A name is there to be copied, in one piece.
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name == "name")
     for row in rows:
         table.add_row(*(Text(_field(value)) for value in row))
     Console().print(table)
