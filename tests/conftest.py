@@ -3,6 +3,7 @@
 The suite runs once per backend: ``KERAS_BACKEND=jax|tensorflow|torch pytest tests``.
 """
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,11 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import pytest
+
+# TensorFlow 2.21 and after it triton, which torch's CUDA builds bring and transformers imports,
+# crash a process; in the other order they do not.
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
 # `from tests.tolerances import FLOAT32` works however pytest is started.
