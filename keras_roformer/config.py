@@ -189,6 +189,8 @@ class RoFormerConfig:
     def _name_or_path(self, value):
         self.name_or_path = value
 
+    _commit_hash = None  # transformers' pipelines ask for it
+
     def get_text_config(self, decoder=None, encoder=None):
         """The config of the part that reads text: this one."""
         return self

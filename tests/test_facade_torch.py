@@ -1,6 +1,7 @@
 """The torch classes as torch users use them: module, dtypes, copies, compile, export, Trainer."""
 
 import copy
+import inspect
 import io
 import pickle
 
@@ -306,6 +307,16 @@ def test_device_map_over_several_devices_is_an_error(model, tmp_path):
     with pytest.raises(ValueError, match="spreads the model"):
         kr.RoFormerForMaskedLM.from_pretrained(tmp_path, device_map={"a": "cpu", "b": "meta"})
     assert kr.RoFormerForMaskedLM.from_pretrained(tmp_path, device_map="cpu").device.type == "cpu"
+
+
+def test_what_transformers_4_reads():
+    """Its Trainer takes classes of modules named keras… for TensorFlow's and reads `call`, its
+    pipelines read the config's `_commit_hash` (both were tried once, with 4.57.6)."""
+    cls = kr.RoFormerForSequenceClassification
+    assert "labels" in inspect.signature(cls.call).parameters
+    assert inspect.signature(cls.call) == inspect.signature(cls.forward)
+    assert kr.RoFormerConfig()._commit_hash is None
+    assert "_commit_hash" not in kr.RoFormerConfig().to_dict()
 
 
 @pytest.mark.parametrize("task", ["ForSequenceClassification", "ForMaskedLM"])

@@ -78,9 +78,42 @@ def references(checkpoints):
     ids=lambda value: str(value)[:24],
 )
 def test_text_generation_equals_transformers(pipes, references, inputs, arguments):
+    """Texts are those of transformers 4.57.6, which go on from the prompt: version 5 decodes the
+    new tokens alone, so that `##n` stays so and English words stick to the prompt's last one."""
     arguments = {**GREEDY, **arguments}
-    expected = references("text-generation")(inputs, **arguments)
-    assert_same(pipes("text-generation")(inputs, **arguments), expected, FLOAT32)
+    found = pipes("text-generation")(inputs, **arguments)
+    reference = references("text-generation")
+    names = {name: v for name, v in arguments.items() if not name.startswith("return_")}
+    expected = reference(inputs, **names, return_tensors=True)
+    if "return_tensors" not in arguments:
+        whole, prompts = arguments.get("return_full_text", True), inputs
+        if isinstance(inputs, str):
+            prompts, found, expected = [inputs], [found], [expected]
+        expected = [
+            [
+                dict(
+                    generated_text=prompt * whole
+                    + _goes_on(reference.tokenizer, prompt, names, one)
+                )
+                for one in row
+            ]
+            for prompt, row in zip(prompts, expected, strict=True)
+        ]
+    assert_same(found, expected, FLOAT32)
+
+
+def _goes_on(reference, prompt, arguments, result):
+    """The new text among the tokens of a result."""
+    tokenizer = reference.tokenizer
+    special = arguments.get("add_special_tokens", True)
+    prompt = tokenizer(arguments.get("prefix", "") + prompt, add_special_tokens=special)
+    before = tokenizer.decode(prompt["input_ids"], skip_special_tokens=True)
+    return tokenizer.decode(result["generated_token_ids"], skip_special_tokens=True)[len(before) :]
+
+
+def test_generated_english_goes_on_with_a_space(pipes):
+    text = pipes("text-generation")(PROMPTS[1], **GREEDY)[0]["generated_text"]
+    assert text.startswith(PROMPTS[1] + " ")
 
 
 def test_generation_config_of_a_call(pipes):

@@ -34,6 +34,13 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, modules.Tree):
         "causal_lm": "CausalLMOutputWithCrossAttentions",
     }
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # transformers 4 takes a class of a module named keras… for TensorFlow's: there its Trainer
+        # reads which arguments `call` has.
+        if cls.task is not None:
+            cls.call = cls.forward
+
     @staticmethod
     def arguments(task):
         if task == "model":

@@ -1,5 +1,6 @@
 """text-generation: continuations of prompts."""
 
+import functools
 import logging
 
 import numpy as np
@@ -149,13 +150,16 @@ class TextGenerationPipeline(Pipeline):
         if options.return_tensors:
             return [{"generated_token_ids": row["input_ids"] + new} for new in continuations]
         before = sample.about if options.return_full_text else ""
-        return [{"generated_text": before + self._text(new, options)} for new in continuations]
+        texts = [self._text(row["input_ids"], new, options) for new in continuations]
+        return [{"generated_text": before + text} for text in texts]
 
-    def _text(self, tokens, options):
-        text = self.tokenizer.decode(
-            tokens,
+    def _text(self, prompt, new, options):
+        # Decoded after the prompt, whose last word decides on a space or goes on.
+        decode = functools.partial(
+            self.tokenizer.decode,
             skip_special_tokens=options.skip_special_tokens,
             clean_up_tokenization_spaces=options.clean_up_tokenization_spaces,
         )
+        text = decode(prompt + new)[len(decode(prompt)) :]
         stops = [text.find(stop) + len(stop) for stop in options.stop_sequence if stop in text]
         return text[: min(stops, default=len(text))]
