@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_roformer.layers import kernels
+from tests.tolerances import BFLOAT16, FLOAT32, LONG_SUM
 
 BACKEND = keras.config.backend()
 
@@ -50,7 +51,7 @@ def test_attention_in_blocks(bias, block, monkeypatch, block_calls):
     got = kernels.fused_attention(*map(ops.convert_to_tensor, (query, key, value)), given)
     assert block_calls
     np.testing.assert_allclose(
-        ops.convert_to_numpy(got), attention(query, key, value, bias), atol=2e-6
+        ops.convert_to_numpy(got), attention(query, key, value, bias), **FLOAT32
     )
 
 
@@ -70,7 +71,7 @@ def test_dense(size, trained):
             )
     else:
         got = kernels.dense(layer, x)
-    np.testing.assert_allclose(*map(ops.convert_to_numpy, (got, expected)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(*map(ops.convert_to_numpy, (got, expected)), **FLOAT32)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="only torch has two products")
@@ -86,7 +87,7 @@ def test_the_product_is_chosen_by_processor(avx512, monkeypatch):
         with torch.no_grad():
             got = kernels.linear(*tensors)
         expected = x.astype("float64") @ weight.T + bias
-        np.testing.assert_allclose(got.numpy(), expected, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(got.numpy(), expected, **LONG_SUM)
         assert kernels._onednn_is_faster(*tensors[:2]) == (
             (avx512 or rows == 3) and torch.backends.mkldnn.is_available()
         )
@@ -101,7 +102,7 @@ def test_tensorflow_attends_in_blocks_in_graphs(monkeypatch, block_calls):
     tensors = [tf.constant(random(2, 128, 3, 4)) for _ in range(3)]
     eager = kernels.fused_attention(*tensors)
     assert not block_calls
-    np.testing.assert_allclose(tf.function(kernels.fused_attention)(*tensors), eager, atol=2e-6)
+    np.testing.assert_allclose(tf.function(kernels.fused_attention)(*tensors), eager, **FLOAT32)
     assert block_calls
 
 
@@ -112,7 +113,7 @@ def test_tied_product(size):
     x = random(2, 5, size)
     got = kernels.tied_product(layer, ops.convert_to_tensor(x))
     expected = x @ ops.convert_to_numpy(layer.embeddings).T
-    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, **FLOAT32)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's autocast, transforms and gradients")
@@ -152,9 +153,9 @@ def test_gradients_of_the_product():
 
     expected = gradients(lambda x: x @ kernel + bias)
     for got, wanted in zip(gradients(lambda x: kernels.dense(layer, x)), expected, strict=True):
-        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-2)
+        torch.testing.assert_close(got, wanted, **LONG_SUM)
     (first,) = torch.autograd.grad(kernels.dense(layer, x).square().sum(), x)
-    torch.testing.assert_close(first, expected[0], rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(first, expected[0], **LONG_SUM)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="only torch rotates complex numbers")
@@ -168,8 +169,8 @@ def test_rotation_is_the_same_in_both_forms(dtype, monkeypatch):
     monkeypatch.setattr(kernels, "_is_eager", lambda: False)
     as_pairs = kernels.rotate(x, kernels.make_rotation(angles.sin(), angles.cos()))
     assert as_complex.dtype == as_pairs.dtype == x.dtype
-    tolerance = 0.04 if dtype == "bfloat16" else 1e-6
-    torch.testing.assert_close(as_complex, as_pairs, rtol=0, atol=tolerance)
+    tolerance = BFLOAT16 if dtype == "bfloat16" else FLOAT32
+    torch.testing.assert_close(as_complex, as_pairs, **tolerance)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's attention and its tracers")

@@ -17,6 +17,8 @@ import tune_ner
 import tune_sentiment
 import tuning
 
+from tests.tolerances import FLOAT16
+
 WORDS = [f"w{i}" for i in range(20)]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -214,7 +216,7 @@ def test_training_learns_and_the_preset_loads(task, tmp_path, family_prefix, mon
         tuning.predict(again, tokenizer, rows[:4]),
         strict=True,
     ):
-        np.testing.assert_allclose(one, other, atol=0.05)  # float16 weights
+        np.testing.assert_allclose(one, other, **FLOAT16)  # of the weights
     tuned = keras_roformer.RoFormerConfig.from_pretrained(arguments.out)
     assert tuned.id2label == {0: "no", 1: "yes"}
     assert tuned.architectures == [architecture]

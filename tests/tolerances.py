@@ -6,6 +6,9 @@ FLOAT32 = dict(rtol=1e-5, atol=1e-5)
 # Gradients of such a computation: sums over batch and positions, so more rounding.
 FLOAT32_GRADIENT = dict(rtol=1e-4, atol=1e-5)
 
+# A float32 sum of a thousand products of numbers of order 1, and of such sums.
+LONG_SUM = dict(rtol=1e-4, atol=1e-3)
+
 # Losses after a few optimiser steps on different backends (issue 3).
 TRAINED_LOSS = dict(rtol=1e-4, atol=1e-4)
 

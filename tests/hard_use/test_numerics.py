@@ -74,7 +74,7 @@ def test_losses_at_the_edges():
         given = keras.ops.cast(logits, dtype)
         for labels, wanted in (([[0, 1]], np.log(2) / 2), ([[-100, -100]], 0.0), ([[1, 0]], 2e4)):
             loss = reduce_loss([cross_entropy(given, keras.ops.convert_to_tensor(labels))])
-            np.testing.assert_allclose(keras.ops.convert_to_numpy(loss), wanted, rtol=2e-2)
+            np.testing.assert_allclose(keras.ops.convert_to_numpy(loss), wanted, **BFLOAT16)
     if PREFIX == "Flax":
         return  # the documented classes take no labels
     for task, shape in (("ForMaskedLM", (2, 6)), ("ForTokenClassification", (2, 6))):

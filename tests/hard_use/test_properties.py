@@ -43,7 +43,7 @@ def test_product_depends_on_the_distance_only(i, j, shift, seed):
 def test_length_and_inverse(i, seed):
     x = vector(seed)
     y = turned(x, [i])
-    np.testing.assert_allclose(np.linalg.norm(y), np.linalg.norm(x), rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(y), np.linalg.norm(x), **FLOAT32)
     np.testing.assert_allclose(turned(y, [-i]), x, **FLOAT32)
 
 

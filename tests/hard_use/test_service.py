@@ -13,6 +13,7 @@ import pytest
 
 from keras_roformer import RoFormerTokenizer
 from tests.hard_use.common import BACKEND, cls, often, report, tensor
+from tests.tolerances import FLOAT32
 
 TEXTS = [
     "今天[MASK]很好。",
@@ -80,7 +81,7 @@ def alone(service):
 
 def same(answer, wanted):
     """The same words; the same logits but for the last bits, as threads may share the cores."""
-    return answer[0] == wanted[0] and np.allclose(answer[1], wanted[1], rtol=1e-5, atol=1e-5)
+    return answer[0] == wanted[0] and np.allclose(answer[1], wanted[1], **FLOAT32)
 
 
 def test_sixteen_threads(service, alone):

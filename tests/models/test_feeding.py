@@ -10,6 +10,7 @@ import pytest
 
 from keras_roformer import models
 from tests.models.common import TEXTS, VOCABULARY, backbone_arguments, random_inputs
+from tests.tolerances import FLOAT32
 
 LABELS = [1, 0, 1, 0]
 PAIRS = (TEXTS, TEXTS[::-1])
@@ -84,7 +85,7 @@ def test_every_source_gives_the_same(model, kind, x):
         got = model.evaluate(*data, batch_size=2, verbose=0)[0]
         history = model.fit(*data, validation_data=data, epochs=2, verbose=0)
         assert model.predict(x, verbose=0).shape == (4, 2)
-    assert got == pytest.approx(want, abs=1e-5)
+    np.testing.assert_allclose(got, want, **FLOAT32)
     assert len(history.history["val_loss"]) == 2
 
 
@@ -211,19 +212,19 @@ def test_batches_may_be_of_any_lengths(model, kind):
         model.compile(metrics=[])  # forget what fit has compiled
         got = model.predict(texts, batch_size=1, verbose=0)
         assert got.shape == want.shape
-        np.testing.assert_allclose(got[:4], got[:1].repeat(4, 0), rtol=1e-5)
+        np.testing.assert_allclose(got[:4], got[:1].repeat(4, 0), **FLOAT32)
     elif kind == "generator":
         got = model.predict((x for x, _ in batches), verbose=0)
-        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(got, want, **FLOAT32)
         model.fit((batch for batch in batches), steps_per_epoch=3, verbose=0)
     elif kind == "grain":
         grain = pytest.importorskip("grain", reason="grain is in the extra hub")
         data = grain.MapDataset.source(list(zip(texts, labels, strict=True))).batch(2)
         got = model.predict(grain.MapDataset.source(texts).batch(2).to_iter_dataset(), verbose=0)
-        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(got, want, **FLOAT32)
         history = model.fit(data, epochs=2, validation_data=data, verbose=0).history
         loss = model.evaluate(data.to_iter_dataset(), verbose=0)[0]
-        np.testing.assert_allclose(loss, history["val_loss"][-1], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(loss, history["val_loss"][-1], **FLOAT32)
         model.fit(texts, labels, validation_data=data, batch_size=2, verbose=0)
         model.fit(data.repeat(), steps_per_epoch=2, verbose=0)
     else:
@@ -444,7 +445,7 @@ def test_weights_reach_the_loss(tokenizer):
     loss = model.evaluate(TEXTS, labels, verbose=0)
     for weight in (2.0, 0.0):
         got = model.evaluate(TEXTS, labels, sample_weight=np.full(4, weight), verbose=0)
-        assert got == pytest.approx(weight * loss, rel=1e-5)
+        np.testing.assert_allclose(got, weight * loss, **FLOAT32)
     history = model.fit(TEXTS, labels, sample_weight=np.zeros(4), verbose=0)
     assert history.history["loss"] == [0.0]
 
