@@ -23,6 +23,16 @@ def tokenizer():
 
 @pytest.fixture
 def model(tokenizer):
+    return make_model(tokenizer)
+
+
+@pytest.fixture(scope="module")
+def trained_model():
+    """A model for tests that do not mind what weights it has; compiled once for all of them."""
+    return make_model(models.RoFormerHubTokenizer(VOCABULARY))
+
+
+def make_model(tokenizer):
     keras.utils.set_random_seed(1)
     return models.RoFormerTextClassifier(
         models.RoFormerBackbone(
@@ -71,7 +81,8 @@ SOURCES |= {"grain": grain_data}
 
 @pytest.mark.parametrize("x", (TEXTS, PAIRS), ids=("texts", "pairs"))
 @pytest.mark.parametrize("kind", (*SOURCES, "lists", "arrays"))
-def test_every_source_gives_the_same(model, kind, x):
+def test_every_source_gives_the_same(trained_model, kind, x):
+    model = trained_model
     want = model.evaluate(x, np.array(LABELS), batch_size=2, verbose=0)[0]
     if kind in SOURCES:
         source = SOURCES[kind](x)
