@@ -220,6 +220,8 @@ class Calls:
         """
         if isinstance(texts, str):
             raise TypeError(f"texts must be an iterable of texts, not one: {shorten(texts)}.")
+        if not is_whole(batch_size) or batch_size < 1:
+            raise ValueError(f"batch_size={batch_size!r} must be a whole number >= 1.")
         batch = []
         for text in texts:
             batch.append(text)

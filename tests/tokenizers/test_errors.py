@@ -58,6 +58,7 @@ CALLS = [
     (lambda t: t.train_new_from_iterator([None], 99), ValueError, "NoneType"),
     (lambda t: t.train_new_from_iterator(iter(()), 99), ValueError, "exhausted"),
     (lambda t: t.train_new_from_iterator(["今天"], 99, min_freq=3), TypeError, "min_freq"),
+    (lambda t: list(t.encode_iter(["今"], batch_size=0)), ValueError, "batch_size=0 must be"),
     (lambda t: t.tokenize("今天", truncaton=True), TypeError, "truncaton"),
     (lambda t: t.tokenize(["今天"]), ValueError, "A text must be a str, not list"),
     (lambda t: t.from_pretrained(None), TypeError, "hub id, not None"),
