@@ -269,6 +269,16 @@ def test_trace(ids, config):
     close(logits, model(ids[:1, :5])[0])
 
 
+def test_dynamic_quantization(model, ids):
+    """torch's own finds the dense layers by their exact type."""
+    quantized = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, torch.qint8)
+    kinds = [type(module) for module in quantized.modules()]
+    # Six a layer, the projection of the embeddings, and the head's.
+    assert kinds.count(torch.ao.nn.quantized.dynamic.Linear) == 2 * 6 + 2
+    found, wanted = quantized(ids).logits, model(ids).logits
+    assert 0 < (found - wanted).abs().max() < 0.2 * wanted.std()
+
+
 def test_a_checkpoint_of_the_trainer_says_what_it_lacks(model, tmp_path):
     model.save_pretrained(tmp_path)
     (tmp_path / "config.json").unlink()

@@ -475,6 +475,26 @@ def test_a_copied_head_computes_with_its_own_modules(task, head, config):
     close(model(IDS).logits, wanted)
 
 
+def test_what_is_done_to_a_dense_layer_counts():
+    """Hooks of one module or of all, and a `forward` of its own, as accelerate gives it."""
+    model = make("ForTokenClassification")
+    wanted = model(IDS).logits
+    dense = model.roformer.encoder.layer[1].output.dense
+    zeros = lambda module, inputs, output: 0 * output if module is dense else None  # noqa: E731
+    for register in (
+        dense.register_forward_hook,
+        nn.modules.module.register_module_forward_hook,
+        lambda hook: dense.register_forward_pre_hook(lambda m, inputs: (0 * inputs[0],)),
+    ):
+        handle = register(zeros)
+        assert differ(model(IDS).logits, wanted)
+        handle.remove()
+        close(model(IDS).logits, wanted)
+    forward = dense.forward
+    dense.forward = lambda x: 0 * forward(x)
+    assert differ(model(IDS).logits, wanted)
+
+
 def test_a_replaced_head_generates():
     model = make("ForCausalLM", is_decoder=True)
     wanted = model.generate(IDS, max_new_tokens=5)

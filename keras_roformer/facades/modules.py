@@ -18,13 +18,6 @@ from keras_roformer.layers.initializers import drawn_later
 from keras_roformer.weights import names
 
 
-class Linear(torch.nn.Linear):
-    """torch's, with the faster product that the Keras layers use (`kernels.linear`)."""
-
-    def forward(self, x):
-        return kernels.linear(x, self.weight, self.bias)
-
-
 class Tree(torch.nn.Module):
     """A module with modules under transformers' names."""
 
@@ -174,9 +167,25 @@ class Place:
             return kernels.linear(args[0], module.weight)
         if isinstance(module, Part):
             return module(*args, **kwargs)
+        if _is_bare_linear(module):
+            return kernels.linear(args[0], module.weight, module.bias)
         y = module(args[0])
         positions = kwargs.get("positions")  # of the tokens whose logits are wanted
         return y if positions is None else rows_at(y, positions)
+
+
+def _is_bare_linear(module):
+    """Whether a call of a module is torch's dense product and nothing else, for which the Keras
+    layers have a faster one."""
+    return type(module) is torch.nn.Linear and not (
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or module._compiled_call_impl
+        or "forward" in module.__dict__
+        or torch.nn.modules.module._has_any_global_hook()
+    )
 
 
 class TreeVariable(keras.Variable):
@@ -262,7 +271,7 @@ def _grow(module, name):
 
 def _make_leaf(kind, layer, config):
     if kind == names.DENSE:
-        return Linear(*layer.kernel.shape, bias=layer.bias is not None, device="meta")
+        return torch.nn.Linear(*layer.kernel.shape, bias=layer.bias is not None, device="meta")
     if kind == names.NORM:
         return torch.nn.LayerNorm(layer.gamma.shape, layer.epsilon, device="meta")
     padding = config.pad_token_id if layer.name == "word_embeddings" else None

@@ -347,7 +347,8 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, modules.Tree):
     def _replicate_for_data_parallel(self):
         raise NotImplementedError(
             "torch.nn.DataParallel's copies of a module within one process are not supported; "
-            "use torch.nn.parallel.DistributedDataParallel, one process per device"
+            "use torch.nn.parallel.DistributedDataParallel, one process per device (which torchrun "
+            "starts), or show the program one device with CUDA_VISIBLE_DEVICES"
         )
 
 
