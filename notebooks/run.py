@@ -40,7 +40,12 @@ def execute(path, write):
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(HERE)}}
     client = NotebookClient(
-        notebook, timeout=2 * 3600, resources=resources, record_timing=False, coalesce_streams=True
+        notebook,
+        timeout=2 * 3600,
+        resources=resources,
+        record_timing=False,
+        coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],  # ipykernel warns of its own local sockets
     )
     client.execute()
     if write:
