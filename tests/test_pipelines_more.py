@@ -91,10 +91,7 @@ def test_text_generation_equals_transformers(pipes, references, inputs, argument
             prompts, found, expected = [inputs], [found], [expected]
         expected = [
             [
-                dict(
-                    generated_text=prompt * whole
-                    + _goes_on(reference.tokenizer, prompt, names, one)
-                )
+                dict(generated_text=prompt * whole + _goes_on(reference, prompt, names, one))
                 for one in row
             ]
             for prompt, row in zip(prompts, expected, strict=True)
