@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -161,6 +162,15 @@ def test_a_model_that_changes(checkpoint):
     after = fill(TEXTS)
     assert before[0][0]["score"] != after[0][0]["score"]
     assert_same(after, pipeline("fill-mask", fill.model, fill.tokenizer)(TEXTS))
+
+
+def test_threads_share_a_pipeline(checkpoint, fill):
+    """From its first call on, when what they run is made."""
+    expected = [fill(text) for text in TEXTS]
+    shared = pipeline("fill-mask", checkpoint)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(shared, TEXTS * 2))
+    assert_same(found, expected * 2)
 
 
 @pytest.mark.parametrize("device", [-1, "cpu", "cpu:0"])

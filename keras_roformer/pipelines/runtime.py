@@ -171,7 +171,7 @@ class TensorFlow(Runtime):
 
     def __init__(self, device=None):
         super().__init__(device)
-        self._graphs, self._variables = {}, []
+        self._graphs = [], {}  # the variables that they were made for; by names of inputs
 
     @staticmethod
     def _gpus():
@@ -206,19 +206,22 @@ class TensorFlow(Runtime):
         variables (of another model; resized, pruned)."""
         import tensorflow as tf
 
+        # One look and one change: threads may share a pipeline.
+        known, graphs = self._graphs
         variables = model.network.variables
-        if list(map(id, variables)) != list(map(id, self._variables)):
-            self._graphs, self._variables = {}, variables
+        if list(map(id, variables)) != list(map(id, known)):
+            graphs = {}
+            self._graphs = variables, graphs
         key = tuple((name, array.ndim) for name, array in batch.items())
-        if key not in self._graphs:
+        if key not in graphs:
             spec = {n: tf.TensorSpec([None] * a.ndim, "int32", n) for n, a in batch.items()}
 
             def run(batch):
                 outputs = model(**batch, training=False)
                 return {name: x for name, x in outputs.items() if hasattr(x, "shape")}
 
-            self._graphs[key] = tf.function(run, input_signature=[spec]).get_concrete_function()
-        return self._graphs[key]({name: tf.constant(array) for name, array in batch.items()})
+            graphs[key] = tf.function(run, input_signature=[spec]).get_concrete_function()
+        return graphs[key]({name: tf.constant(array) for name, array in batch.items()})
 
 
 RUNTIMES = {"torch": Torch, "jax": Jax, "tensorflow": TensorFlow}
