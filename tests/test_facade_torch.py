@@ -250,6 +250,18 @@ def test_figures_are_transformers(ids):
     close(words, own.embeddings(inputs_embeds=own.get_input_embeddings()(ids)))
 
 
+def test_checkpointing_as_transformers_5_asks_for_it(model, ids):
+    """Its Trainer, with `gradient_checkpointing=True`, passes these arguments."""
+    arguments = dict(activation_checkpointing_kwargs=None, every_n_layers=1, offload=False)
+    model.activation_checkpointing_enable(**arguments)
+    assert model.is_gradient_checkpointing
+    model.activation_checkpointing_disable()
+    assert not model.is_gradient_checkpointing
+    for more in ({"every_n_layers": 2}, {"offload": True}):
+        with pytest.raises(ValueError, match="leave out"):
+            model.activation_checkpointing_enable(**{**arguments, **more})
+
+
 def test_inputs_require_gradients(model, ids):
     """What adapters need for gradients to reach them through recomputed layers."""
     model.requires_grad_(False)
@@ -351,6 +363,7 @@ def test_transformers_trainer(task, tmp_path):
         eval_strategy="epoch",
         save_strategy="epoch",
         load_best_model_at_end=True,
+        gradient_checkpointing=True,
         report_to=[],
         use_cpu=True,
         disable_tqdm=True,

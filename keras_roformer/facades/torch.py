@@ -324,6 +324,21 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, modules.Tree):
         """Undo `gradient_checkpointing_enable`."""
         self._set_checkpointing(False)
 
+    def activation_checkpointing_enable(
+        self, activation_checkpointing_kwargs=None, every_n_layers=1, offload=False
+    ):
+        """`gradient_checkpointing_enable`, by the name and with the arguments of transformers 5."""
+        if every_n_layers != 1 or offload:
+            raise ValueError(
+                "every layer is recomputed, and nothing is offloaded; leave out "
+                f"every_n_layers={every_n_layers!r} and offload={offload!r}"
+            )
+        self._set_checkpointing(True)
+
+    def activation_checkpointing_disable(self):
+        """Undo `activation_checkpointing_enable`."""
+        self._set_checkpointing(False)
+
     def _set_checkpointing(self, value):
         for _, model in self._models():
             model.network.roformer.encoder.gradient_checkpointing = value
