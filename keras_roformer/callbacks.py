@@ -21,8 +21,9 @@ class BackupAndRestore(keras.callbacks.Callback):
     the middle leaves a backup that cannot be read, or one of another epoch than it says. Here
     weights, optimizer and epoch are one folder that gets its name when it is whole; the one before
     goes after that. The states of random generators are in it too, which Keras leaves out: dropout
-    goes on as if nothing had happened. (The order of the data is the loader's: give `fit`
-    shuffle=False, or a loader whose order the epoch decides.)
+    goes on as if nothing had happened. So do LoRA's matrices, which Keras adds to the kernels and
+    then sets to zero, from where they do not train. (The order of the data is the loader's: give
+    `fit` shuffle=False, or a loader whose order the epoch decides.)
 
     Args:
         backup_dir: folder for the backup, of this training alone.
@@ -48,9 +49,9 @@ class BackupAndRestore(keras.callbacks.Callback):
         if self.model.optimizer is not None and not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         self.model.load_weights(folder / "model.weights.h5")
-        with np.load(folder / "random.npz", allow_pickle=False) as states:
-            for i, state in enumerate(self._generators()):
-                state.assign(states[f"seed_{i}"])
+        with np.load(folder / "states.npz", allow_pickle=False) as states:
+            for i, state in enumerate(self._states()):
+                state.assign(states[f"state_{i}"].view(state.dtype))  # NumPy forgets bfloat16
             if keras.config.backend() == "torch":
                 import torch
 
@@ -63,7 +64,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         with atomic_folder(self.backup_dir / f"epoch-{epoch + 1}") as folder:
             check_room(folder, self.model)
             self.model.save_weights(folder / "model.weights.h5")
-            np.savez(folder / "random.npz", **self._random_states())
+            np.savez(folder / "states.npz", **self._state_values())
         for _, folder in outdated:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -77,14 +78,16 @@ class BackupAndRestore(keras.callbacks.Callback):
         with contextlib.suppress(OSError):
             self.backup_dir.rmdir()
 
-    def _generators(self):
-        """The states of the model's random generators, which no weight file has."""
-        return [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
+    def _states(self):
+        """What a weight file does not have, or not as it is: random generators, and LoRA."""
+        generators = [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
+        adapted = [x for x in self.model._flatten_layers() if getattr(x, "lora_enabled", False)]
+        return [*generators, *(weight for layer in adapted for weight in layer.weights)]
 
-    def _random_states(self):
+    def _state_values(self):
         states = {
-            f"seed_{i}": keras.ops.convert_to_numpy(state)
-            for i, state in enumerate(self._generators())
+            f"state_{i}": keras.ops.convert_to_numpy(state)
+            for i, state in enumerate(self._states())
         }
         if keras.config.backend() == "torch":  # whose fused attention drops by torch's generator
             import torch

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_roformer.callbacks import BackupAndRestore
 from keras_roformer.models import RoFormerBackbone, RoFormerTextClassifier
 from tests import tolerances
 from tests.models.common import backbone_arguments, random_inputs, randomise
@@ -13,9 +14,10 @@ def outputs(model, inputs):
     return keras.ops.convert_to_numpy(model(inputs)["sequence_output"])
 
 
-def make_backbone(seed=0):
+def make_backbone(seed=0, dtype=None):
     keras.utils.set_random_seed(seed)
-    backbone = RoFormerBackbone(**backbone_arguments(dropout=0.0, attention_dropout=0.0))
+    arguments = backbone_arguments(dropout=0.0, attention_dropout=0.0, dtype=dtype)
+    backbone = RoFormerBackbone(**arguments)
     randomise(backbone, seed)
     return backbone
 
@@ -78,6 +80,30 @@ def test_embeddings_can_be_named():
     backbone = make_backbone()
     backbone.enable_lora(rank=2, target_layer_names=["word_embeddings"])
     assert {w.path.split("/")[-2] for w in backbone.trainable_weights} == {"word_embeddings"}
+
+
+@pytest.mark.parametrize("dtype, mode", [("bfloat16", None), ("float32", "int8")])
+def test_a_backup_has_the_matrices_as_they_are(dtype, mode, tmp_path):
+    """Not added to the kernels, with zeros in their places: those would not train any more."""
+    inputs = random_inputs(make_backbone())
+    models = []
+    for seed in (0, 1):
+        backbone = make_backbone(seed, dtype=dtype)
+        if mode:
+            backbone.quantize(mode)
+        backbone.enable_lora(rank=2, target_layer_names=["value"])
+        for weight in backbone.trainable_weights:
+            weight.assign(np.random.default_rng(seed).normal(size=weight.shape))
+        backbone.compile("adam")
+        callback = BackupAndRestore(tmp_path)
+        callback.set_model(backbone)
+        models.append((backbone, callback))
+    (saved, callback), (other, other_callback) = models
+    callback.on_epoch_end(0)
+    other_callback.on_train_begin()
+    np.testing.assert_array_equal(outputs(other, inputs), outputs(saved, inputs))
+    for got, want in zip(other.weights, saved.weights, strict=True):
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (got, want)))
 
 
 def test_a_file_of_another_rank_is_refused(tmp_path):
