@@ -5,6 +5,8 @@ import itertools
 import json
 import pathlib
 import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -251,3 +253,19 @@ def test_entities_of_tags():
     tags = ["B-X", "I-X", "B-X", "I-Y", "O", "I-Y", "Z", "Z"]
     spans = [("X", 0, 1), ("X", 2, 2), ("Y", 3, 3), ("Y", 5, 5), ("Z", 6, 7)]
     assert entities(tags) == spans
+
+
+@pytest.mark.framework_free
+def test_mistakes_are_found_before_keras_is_imported(tmp_path):
+    """Which takes seconds."""
+    (tmp_path / "data.csv").write_text("text,label\na,good\nb,bad\nc,bad\n", "utf-8")
+    code = (
+        "import sys; from keras_roformer import cli\n"
+        "try: cli.main(['train', 'data.csv', '-o', 'out', '-m', 'none'])\n"
+        "except SystemExit as stop: print(stop.code, 'keras' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "'none' is neither" in done.stderr and done.stdout == "1 False\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["data.csv"]

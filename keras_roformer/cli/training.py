@@ -73,16 +73,6 @@ def fine_tune(
         OSError: `output` cannot be made, which is found out before the training.
     """
     choose_backend(backend)
-    import keras
-
-    from keras_roformer.config import RoFormerConfig
-    from keras_roformer.layers.initializers import drawn_later
-    from keras_roformer.pipelines.base import progress_bar
-    from keras_roformer.tasks import RoFormerNetwork
-    from keras_roformer.tokenizers import AutoTokenizer
-    from keras_roformer.weights import checkpoint, transfer
-
-    keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     network_task, class_name, (text_default, label_default) = TASKS[task]
     columns = (text_column or text_default, label_column or label_default)
@@ -94,8 +84,20 @@ def fine_tune(
     labels = _labels(examples, data)
     _check_known(held_out, labels, evaluation, data)
 
-    output = make_directory(output)
     directory = presets.resolve(model)
+    output = make_directory(output)
+
+    # Only now, as Keras takes seconds, and a mistake should answer at once.
+    import keras
+
+    from keras_roformer.config import RoFormerConfig
+    from keras_roformer.layers.initializers import drawn_later
+    from keras_roformer.pipelines.base import progress_bar
+    from keras_roformer.tasks import RoFormerNetwork
+    from keras_roformer.tokenizers import AutoTokenizer
+    from keras_roformer.weights import checkpoint, transfer
+
+    keras.utils.set_random_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(directory)
     config = RoFormerConfig.from_pretrained(
         directory,
