@@ -262,6 +262,19 @@ def test_checkpointing_as_transformers_5_asks_for_it(model, ids):
             model.activation_checkpointing_enable(**{**arguments, **more})
 
 
+def test_trainers_do_not_pass_loss_arguments(tmp_path):
+    """A forward that hands on what it gets, as a subclass's, takes only what ours takes."""
+    transformers = pytest.importorskip("transformers")
+
+    class HandsOn(kr.RoFormerForTokenClassification):
+        def forward(self, input_ids, **kwargs):
+            return super().forward(input_ids, **kwargs)
+
+    arguments = transformers.TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
+    trainer = transformers.Trainer(HandsOn(kr.RoFormerConfig(**CONFIG)), arguments)
+    assert not trainer.model_accepts_loss_kwargs
+
+
 def test_inputs_require_gradients(model, ids):
     """What adapters need for gradients to reach them through recomputed layers."""
     model.requires_grad_(False)

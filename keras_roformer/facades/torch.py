@@ -29,6 +29,7 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, modules.Tree):
     call_name = "forward"
     saves_safetensors = True
     supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False  # a trainer looks here where an adapter around takes anything
     output_class_names = {
         "model": "BaseModelOutputWithPastAndCrossAttentions",
         "causal_lm": "CausalLMOutputWithCrossAttentions",
