@@ -207,7 +207,8 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         """Compile a model from a .keras file as it was, which Keras leaves out where a class, as
         KerasHub's, has a `compile` of its own; the optimizer's state can then be loaded too."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        if self.optimizer is not None:  # compiled to be evaluated only
+            self.optimizer.build(self.trainable_variables)
 
     def save_task_weights(self, filepath):
         """Save the head's weights. Not, as KerasHub, the optimizer's: a preset is no checkpoint."""

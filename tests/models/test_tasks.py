@@ -159,6 +159,9 @@ def test_training_goes_on_from_a_keras_file(name, tmp_path):
     histories = [m.fit(inputs, labels, epochs=2, verbose=0).history for m in (model, again)]
     assert_equal(*histories)
     assert type(keras.models.clone_model(model).optimizer) is type(model.optimizer)
+    model.compile(optimizer=None, loss=model.loss)
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").optimizer is None
 
 
 @pytest.mark.parametrize("format", checkpoint.FORMATS)
