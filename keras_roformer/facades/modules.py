@@ -177,6 +177,7 @@ class Place:
 def _is_bare_linear(module):
     """Whether a call of a module is torch's dense product and nothing else, for which the Keras
     layers have a faster one."""
+    every = torch.nn.modules.module
     return type(module) is torch.nn.Linear and not (
         module._forward_hooks
         or module._forward_pre_hooks
@@ -184,7 +185,10 @@ def _is_bare_linear(module):
         or module._backward_pre_hooks
         or module._compiled_call_impl
         or "forward" in module.__dict__
-        or torch.nn.modules.module._has_any_global_hook()
+        or every._global_forward_hooks
+        or every._global_forward_pre_hooks
+        or every._global_backward_hooks
+        or every._global_backward_pre_hooks
     )
 
 
