@@ -133,3 +133,4 @@ def test_path_traversal_in_an_archive(tmp_path):
     except weights.CheckpointError:
         pass
     assert not (tmp_path.parent.parent / "outside").exists()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "pytorch_model.bin"]  # nothing was unpacked
