@@ -82,6 +82,14 @@ IGNORED_ARGUMENTS = (
 )
 
 
+def _other_name_of(field):
+    return property(
+        lambda config: getattr(config, field),
+        lambda config, value: setattr(config, field, value),
+        doc=f"Another name of `{field}`.",
+    )
+
+
 class RoFormerConfig:
     """The configuration of a RoFormer model, with the documented fields and defaults.
 
@@ -180,29 +188,14 @@ class RoFormerConfig:
         """Whether models return a `ModelOutput` (else a tuple)."""
         return self.return_dict and not self.torchscript
 
-    @property
-    def _name_or_path(self):
-        """transformers' name of `name_or_path`."""
-        return self.name_or_path
-
-    @_name_or_path.setter
-    def _name_or_path(self, value):
-        self.name_or_path = value
-
+    _name_or_path = _other_name_of("name_or_path")  # its name in transformers
     _commit_hash = None  # transformers' pipelines ask for it
 
     def get_text_config(self, decoder=None, encoder=None):
         """The config of the part that reads text: this one."""
         return self
 
-    @property
-    def torch_dtype(self):
-        """Older name of `dtype`."""
-        return self.dtype
-
-    @torch_dtype.setter
-    def torch_dtype(self, value):
-        self.dtype = value
+    torch_dtype = _other_name_of("dtype")  # its older name
 
     @property
     def num_labels(self):

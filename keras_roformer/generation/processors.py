@@ -181,9 +181,7 @@ def keep_min_p(p, at_least, tokens, scores):
 def keep_typical(mass, at_least, tokens, scores):
     """Ban all but the tokens whose information is nearest to the entropy (Meister et al., 2022)."""
     logs = log_softmax(scores)
-    with np.errstate(invalid="ignore"):  # a banned token has 0 * -inf
-        entropy = -np.nansum(np.exp(logs) * logs, axis=1, keepdims=True)
-    distance = np.abs(-logs - entropy)
+    distance = np.abs(-logs - _entropy(logs))
     order = np.argsort(distance, axis=1, kind="stable")
     sums = np.cumsum(np.take_along_axis(np.exp(logs), order, axis=1), axis=1)
     last = np.minimum((sums < mass).sum(axis=1, keepdims=True), scores.shape[1] - 1)
@@ -204,11 +202,14 @@ def keep_likely(least, at_least, tokens, scores):
 
 def keep_eta(epsilon, at_least, tokens, scores):
     """Ban tokens below a probability that is lower where the distribution is flat (ibid.)."""
-    logs = log_softmax(scores)
-    with np.errstate(invalid="ignore"):
-        entropy = -np.nansum(np.exp(logs) * logs, axis=1, keepdims=True)
-    least = np.minimum(epsilon, np.sqrt(epsilon) * np.exp(-entropy))
+    least = np.minimum(epsilon, np.sqrt(epsilon) * np.exp(-_entropy(log_softmax(scores))))
     return keep_likely(least, at_least, tokens, scores)
+
+
+def _entropy(logs):
+    """The entropy of log-probabilities, (rows, 1)."""
+    with np.errstate(invalid="ignore"):  # a banned token has 0 * -inf
+        return -np.nansum(np.exp(logs) * logs, axis=1, keepdims=True)
 
 
 def log_softmax(scores):

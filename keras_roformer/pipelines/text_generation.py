@@ -150,16 +150,18 @@ class TextGenerationPipeline(Pipeline):
         if options.return_tensors:
             return [{"generated_token_ids": row["input_ids"] + new} for new in continuations]
         before = sample.about if options.return_full_text else ""
-        texts = [self._text(row["input_ids"], new, options) for new in continuations]
+        texts = self._texts(row["input_ids"], continuations, options)
         return [{"generated_text": before + text} for text in texts]
 
-    def _text(self, prompt, new, options):
+    def _texts(self, prompt, continuations, options):
         # Decoded after the prompt, whose last word decides on a space or goes on.
         decode = functools.partial(
             self.tokenizer.decode,
             skip_special_tokens=options.skip_special_tokens,
             clean_up_tokenization_spaces=options.clean_up_tokenization_spaces,
         )
-        text = decode(prompt + new)[len(decode(prompt)) :]
-        stops = [text.find(stop) + len(stop) for stop in options.stop_sequence if stop in text]
-        return text[: min(stops, default=len(text))]
+        start = len(decode(prompt))
+        for new in continuations:
+            text = decode(prompt + new)[start:]
+            stops = [text.find(stop) + len(stop) for stop in options.stop_sequence if stop in text]
+            yield text[: min(stops, default=len(text))]
