@@ -304,9 +304,15 @@ def _link(weight, place, adopt):
             own = torch.empty_like(own, memory_format=layout) if is_empty else own.contiguous()
             parameter = torch.nn.Parameter(own, requires_grad=variable.trainable)
             place.module.register_parameter(leaf, parameter)
+    _read_there(variable, place, leaf, weight.transposed)
+
+
+def _read_there(variable, place, leaf, transposed):
+    """Have a Keras variable read a parameter of the tree in place of its own value."""
+    if not isinstance(variable, TreeVariable):
         del variable._value
         variable.__class__ = TreeVariable
-    variable.place, variable.leaf, variable.transposed = place, leaf, weight.transposed
+    variable.place, variable.leaf, variable.transposed = place, leaf, transposed
 
 
 def _copy_block(block, tree, twin):
@@ -320,10 +326,8 @@ def _copy_block(block, tree, twin):
             new.__dict__["place"] = place
         variables = zip(old._trainable_variables, new._trainable_variables, strict=True)
         for known, variable in variables:
-            del variable._value
-            variable.__class__ = TreeVariable
-            variable.place = _moved(known.place, paths, twin)
-            variable.leaf, variable.transposed = known.leaf, known.transposed
+            place = _moved(known.place, paths, twin)
+            _read_there(variable, place, known.leaf, known.transposed)
         new._modules.pop("_torch_params", None)
     if "word_embeddings" in block.__dict__:
         copied.__dict__["word_embeddings"] = block.word_embeddings
