@@ -381,12 +381,12 @@ class Worker:
     def _fine_tune_ours(self, texts, labels, batch_size, max_length):
         import keras
 
-        from keras_roformer import RoFormerConfig, RoFormerTokenizer, presets
+        from keras_roformer import RoFormerConfig, RoFormerTokenizer, hub
         from keras_roformer.cli import training
         from keras_roformer.tasks import RoFormerNetwork
         from keras_roformer.weights import checkpoint, transfer
 
-        directory = presets.resolve(PRESET)
+        directory = hub.resolve(PRESET)
         tokenizer = RoFormerTokenizer.from_pretrained(PRESET)
         network = RoFormerNetwork(
             RoFormerConfig.from_pretrained(directory), task="sequence_classification"

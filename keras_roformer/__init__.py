@@ -31,7 +31,7 @@ _PLAIN = {
         "RoFormerTokenizerFast",
     ),
     "pipelines": ("pipeline",),
-    "auto": [
+    "auto_models": [
         f"{family}AutoModel{task}" for family in ("", "TF", "Flax") for task in ("", *_TASKS[1:-1])
     ],
 }
@@ -49,13 +49,13 @@ _HUB = (
 )
 # Family → (module, Keras backend, names).
 _FAMILIES = {
-    "torch": ("facades.torch", "torch", [f"RoFormer{task}" for task in _TASKS]),
+    "torch": ("facades.torch_classes", "torch", [f"RoFormer{task}" for task in _TASKS]),
     "tensorflow": (
-        "facades.tensorflow",
+        "facades.tf_classes",
         "tensorflow",
         [f"TFRoFormer{task}" for task in _TASKS] + ["TFRoFormerLayer"],
     ),
-    "flax": ("facades.flax", "jax", [f"FlaxRoFormer{task}" for task in _TASKS]),
+    "flax": ("facades.flax_classes", "jax", [f"FlaxRoFormer{task}" for task in _TASKS]),
 }
 
 _MODULE_OF = {name: module for module, names in _PLAIN.items() for name in names}

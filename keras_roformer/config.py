@@ -7,7 +7,7 @@ import numbers
 import pathlib
 import sys
 
-from keras_roformer import presets
+from keras_roformer import hub
 from keras_roformer.saving import atomic, make_directory
 
 logger = logging.getLogger("keras_roformer")
@@ -375,10 +375,10 @@ class RoFormerConfig:
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
         """The fields in the config.json of a checkpoint, and the `kwargs` that are left over."""
-        location = {name: kwargs.pop(name) for name in presets.HUB_ARGUMENTS if name in kwargs}
+        location = {name: kwargs.pop(name) for name in hub.HUB_ARGUMENTS if name in kwargs}
         path = pathlib.Path(pretrained_model_name_or_path)
         if not path.is_file():
-            directory = presets.resolve(pretrained_model_name_or_path, weights=(), **location)
+            directory = hub.resolve(pretrained_model_name_or_path, weights=(), **location)
             path = directory / CONFIG_NAME
             # The original code and bert4keras name it otherwise.
             if not path.is_file() and (directory / ORIGINAL_CONFIG_NAME).is_file():
@@ -391,7 +391,7 @@ class RoFormerConfig:
 
         Args:
             pretrained_model_name_or_path: a directory, the config.json itself, a preset in the box
-                (`keras_roformer.presets.list_presets`) or a hub id.
+                (`keras_roformer.hub.list_presets`) or a hub id.
             return_unused_kwargs: give `(config, unused)`, see `from_dict`.
             kwargs: fields to override; `cache_dir`, `force_download`, `local_files_only`, `token`,
                 `revision`, `subfolder` for the hub.
@@ -408,7 +408,7 @@ class RoFormerConfig:
         Args:
             save_directory: made if it is not there.
             push_to_hub: upload the file afterwards, to `repo_id`, by default the directory's name.
-            kwargs: `repo_id` and others of `presets.upload`, with `push_to_hub`.
+            kwargs: `repo_id` and others of `hub.upload`, with `push_to_hub`.
         """
         if kwargs and not push_to_hub:
             raise TypeError(
@@ -418,8 +418,8 @@ class RoFormerConfig:
         directory = make_directory(save_directory)
         self.to_json_file(directory / CONFIG_NAME)
         if push_to_hub:
-            hub = {"repo_id": directory.name, "commit_message": "Upload config", **kwargs}
-            presets.upload(directory, files=[CONFIG_NAME], **hub)
+            target = {"repo_id": directory.name, "commit_message": "Upload config", **kwargs}
+            hub.upload(directory, files=[CONFIG_NAME], **target)
 
     def to_dict(self):
         """All fields, ready for JSON but for the integer keys of `id2label`."""

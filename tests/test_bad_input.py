@@ -15,7 +15,8 @@ import pytest
 
 import keras_roformer as kr
 from keras_roformer import backend as backends
-from keras_roformer import layers, presets
+from keras_roformer import layers
+from keras_roformer.hub import list_presets, resolve
 from tests.conftest import FAMILY_PREFIX
 
 BACKEND = keras.config.backend()
@@ -902,19 +903,19 @@ def test_good_input_of_every_shape_passes():
 
 def test_checks_of_values_can_be_switched_off(monkeypatch):
     """Shapes are checked all the same: they cost nothing."""
-    from keras_roformer.facades import base
+    from keras_roformer.facades import pretrained
 
-    monkeypatch.setattr(base, "CHECK_IDS", False)
+    monkeypatch.setattr(pretrained, "CHECK_IDS", False)
     additive = call("Model", input_ids=IDS, attention_mask=2.0 * ONES.astype("float32"))
     additive(None)
     with pytest.raises(ValueError, match="its length is 0"):
         call("Model", input_ids=IDS[:, :0])(None)
-    monkeypatch.setattr(base, "CHECK_IDS", True)
+    monkeypatch.setattr(pretrained, "CHECK_IDS", True)
     with pytest.raises(ValueError, match="holds 2"):
         additive(None)
 
 
 def test_presets_named_in_errors_are_there():
-    assert "roformer_tiny_zh" in presets.list_presets()
-    path = presets.resolve("roformer_tiny_zh") / "config.json"
+    assert "roformer_tiny_zh" in list_presets()
+    path = resolve("roformer_tiny_zh") / "config.json"
     assert json.loads(path.read_text())["model_type"] == "roformer"

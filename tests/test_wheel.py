@@ -73,7 +73,7 @@ def test_what_the_wheel_carries(wheel, request):
 
 def test_the_package_comes_from_the_wheel(environment):
     code = (
-        "import keras_roformer, keras_roformer.presets as p;"
+        "import keras_roformer, keras_roformer.hub as p;"
         "print(keras_roformer.__file__); print(*p.list_presets())"
     )
     file, presets = run(environment, environment / "bin" / "python", "-c", code).splitlines()

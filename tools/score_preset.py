@@ -18,7 +18,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from masking import CLS, IGNORED, MASK, SEP, Rows, hide_every_seventh_word, mask_batch, tokenize
+from masked_rows import CLS, IGNORED, MASK, SEP, Rows, hide_every_seventh_word, mask_batch, tokenize
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "tests" / "data" / "heldout_sample.tsv"

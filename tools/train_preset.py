@@ -3,7 +3,7 @@
     python tools/build_corpus.py && python tools/build_vocab.py
     python tools/train_preset.py              # writes presets/roformer_tiny_zh
 
-Whole words are masked (see `masking`), anew in every epoch: 80 % become [MASK], 10 % a random
+Whole words are masked (see `masked_rows`), anew in every epoch: 80 % become [MASK], 10 % a random
 token, 10 % stay. After every `--steps-per-evaluation` steps the held-out texts are scored, with
 masks that never change and every hidden token as [MASK]. `--start` goes on from the weights of a
 preset, with a new schedule. The shipped preset was made in several runs: `--repeat` does again all
@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from masking import LENGTH, MASK_RATE, mask_batch
+from masked_rows import LENGTH, MASK_RATE, mask_batch
 from score_preset import evaluate, load_rows, score, text_mask, write_metadata
 
 PRESET = Path(__file__).resolve().parents[1] / "presets" / "roformer_tiny_zh"

@@ -16,7 +16,7 @@ import corpora
 import numpy as np
 import score_preset
 import tuning
-from masking import CLS, SEP
+from masked_rows import CLS, SEP
 
 TYPES = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
 ENTITY_LABELS = ["O", *(f"{place}-{name}" for name in TYPES.values() for place in "BI")]

@@ -13,7 +13,7 @@ import corpora
 import numpy as np
 import score_preset
 import tuning
-from masking import CLS, SEP
+from masked_rows import CLS, SEP
 
 LABELS = ["negative", "positive"]
 SAMPLE = tuning.ROOT / "tests" / "data" / "sentiment_sample.tsv"

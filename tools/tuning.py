@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 
 import corpora
-import masking
+import masked_rows
 import numpy as np
 import score_preset
 import train_preset
-from masking import IGNORED
+from masked_rows import IGNORED
 
 from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows
 
@@ -237,7 +237,7 @@ def train(model, tokenizer, rows, labels, arguments, seed, log, types=None):
     model.fit(data, epochs=arguments.epochs, shuffle=False, callbacks=[Log()], verbose=0)
 
 
-def adapt(arguments, tokenizer, texts, epochs, length=2 * masking.LENGTH):
+def adapt(arguments, tokenizer, texts, epochs, length=2 * masked_rows.LENGTH):
     """Pretrain on with the task's own training texts, unlabelled (Gururangan et al. 2020).
 
     Args:
@@ -252,8 +252,8 @@ def adapt(arguments, tokenizer, texts, epochs, length=2 * masking.LENGTH):
     from keras_roformer import RoFormerConfig
     from keras_roformer.weights import checkpoint, transfer
 
-    pieces = masking.tokenize(tokenizer, [("task", text) for text in texts], ["task"], length)
-    rows = masking.Rows(pieces, length)
+    pieces = masked_rows.tokenize(tokenizer, [("task", text) for text in texts], ["task"], length)
+    rows = masked_rows.Rows(pieces, length)
     keras.utils.set_random_seed(1)
     keras.config.set_dtype_policy(arguments.dtype)
     MaskedLM, Batches, loss, Schedule = train_preset.make_keras_classes()
@@ -261,7 +261,7 @@ def adapt(arguments, tokenizer, texts, epochs, length=2 * masking.LENGTH):
     no_dropout = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     model = MaskedLM(RoFormerConfig.from_dict(config.to_dict() | no_dropout))
     transfer.load(model.network, checkpoint.read(arguments.base))
-    batch_size = arguments.batch_size * masking.LENGTH // length  # tokens a batch as there
+    batch_size = arguments.batch_size * masked_rows.LENGTH // length  # tokens a batch as there
     steps = len(rows) // batch_size * epochs
     data = Batches(rows, batch_size, len(tokenizer), seed=1, length=steps)
     warmup = max(1, steps // 10)

@@ -5,7 +5,7 @@ change the scores. What to do with the (rows, V) scores of the next token is dec
 same for all backends.
 """
 
-from keras_roformer.generation.config import GenerationConfig
+from keras_roformer.generation.generation_config import GenerationConfig
 from keras_roformer.generation.mixin import GenerationMixin
 
 __all__ = ["GenerationConfig", "GenerationMixin"]

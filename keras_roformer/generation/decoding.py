@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_roformer.generation.config import to_numpy
+from keras_roformer.generation.generation_config import to_numpy
 from keras_roformer.generation.processors import NO_TOKEN
 
 

@@ -8,13 +8,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_roformer.generation.config import (
+from keras_roformer.generation.decoding import RUNNERS, Decoding, Prompt
+from keras_roformer.generation.generation_config import (
     GENERATION_CONFIG_NAME,
     GenerationConfig,
     to_numpy,
 )
-from keras_roformer.generation.decoding import RUNNERS, Decoding, Prompt
-from keras_roformer.generation.outputs import OUTPUTS
+from keras_roformer.generation.generation_outputs import OUTPUTS
 from keras_roformer.generation.processors import NO_TOKEN, make_processors
 from keras_roformer.generation.search import follow, search_beams, transition_scores
 from keras_roformer.limits import check_memory

@@ -5,7 +5,7 @@ from keras_roformer.backend import choose_backend
 choose_backend()  # before Keras is imported, which would ask for TensorFlow
 
 from keras_roformer.layers.attention import RoFormerAttention
-from keras_roformer.layers.base import Block
+from keras_roformer.layers.block import Block
 from keras_roformer.layers.embeddings import RoFormerEmbeddings
 from keras_roformer.layers.encoder import RoFormerEncoder, RoFormerEncoderLayer
 from keras_roformer.layers.heads import (

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_roformer.layers.base import Block
+from keras_roformer.layers.block import Block
 from keras_roformer.layers.kernels import (
     FUSES_DROPOUT,
     fused_attention,

@@ -6,7 +6,7 @@ from keras.src.backend import get_keras_mask
 
 from keras_roformer.layers import kernels
 from keras_roformer.layers.attention import RoFormerAttention
-from keras_roformer.layers.base import Block, causal_bias, lowest, padding_bias, positions
+from keras_roformer.layers.block import Block, causal_bias, lowest, padding_bias, positions
 from keras_roformer.layers.policies import parts_of
 from keras_roformer.layers.rotary import rotary_angles, rotary_frequencies
 

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_roformer.layers.activations import get_activation
-from keras_roformer.layers.base import Block
+from keras_roformer.layers.block import Block
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_roformer.layers.base import Block
+from keras_roformer.layers.block import Block
 from keras_roformer.layers.embeddings import RoFormerEmbeddings
 from keras_roformer.layers.encoder import RoFormerEncoder
 from keras_roformer.layers.heads import RoFormerPooler

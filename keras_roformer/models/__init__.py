@@ -1,5 +1,7 @@
 """RoFormer as KerasHub models, on every backend. Needs the extra `keras-roformer[hub]`."""
 
+import sys
+
 from keras_roformer.backend import choose_backend, require_hub
 
 require_hub(__name__)
@@ -7,6 +9,7 @@ choose_backend()  # before KerasHub and Keras are imported, which would ask for 
 
 from keras_hub.src.utils.preset_utils import register_presets
 
+from keras_roformer.models import task_models
 from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.loader import install
 from keras_roformer.models.preprocessors import (
@@ -19,7 +22,7 @@ from keras_roformer.models.preprocessors import (
     RoFormerTokenClassifierPreprocessor,
 )
 from keras_roformer.models.preset_names import registered
-from keras_roformer.models.tasks import (
+from keras_roformer.models.task_models import (
     RoFormerCausalLM,
     RoFormerMaskedLM,
     RoFormerMultipleChoice,
@@ -48,6 +51,9 @@ __all__ = [
     "RoFormerTokenClassifier",
     "RoFormerTokenClassifierPreprocessor",
 ]
+
+# Keras writes the module of a class into .keras files; until 2026-12 the tasks' was this one.
+sys.modules[f"{__name__}.tasks"] = task_models
 
 install()
 register_presets(registered(), RoFormerBackbone)

@@ -7,7 +7,7 @@ import h5py
 from keras_hub.models import Backbone, Task
 from keras_hub.src.utils.preset_utils import load_json
 
-from keras_roformer import presets
+from keras_roformer import hub
 from keras_roformer.saving import AtomicPresets
 
 # Checkpoints on the hub, as their authors describe them.
@@ -33,13 +33,13 @@ def registered():
         that KerasHub reads, is here a directory or a hub id.
     """
     entries = {}
-    for name, metadata in presets.list_presets().items():
+    for name, metadata in hub.list_presets().items():
         known = {"description": metadata.get("description", name), "path": "roformer"}
         if "parameters" in metadata:
             known["params"] = metadata["parameters"]
         entries[name] = {
             "metadata": known,
-            "kaggle_handle": str(presets.resolve(name)),
+            "kaggle_handle": str(hub.resolve(name)),
         }
     for hub_id, description in _PUBLIC.items():
         entries[hub_id.partition("/")[2]] = {
@@ -61,14 +61,14 @@ def preset_name(preset):
     if name not in known and path.is_dir():
         _check_files(path)
         return str(path)
-    if name not in known and presets.is_hub_id(name):
+    if name not in known and hub.is_hub_id(name):
         name = f"hf://{name}"
     handle = known.get(name, {}).get("kaggle_handle", name)
     if handle.startswith("hf://"):
         # For its errors: KerasHub does not say what fails.
-        presets.resolve(handle.removeprefix("hf://"), weights=())
+        hub.resolve(handle.removeprefix("hf://"), weights=())
     elif name not in known and "://" not in name:
-        raise ValueError(presets.unknown(name, known, "Presets"))
+        raise ValueError(hub.unknown(name, known, "Presets"))
     return name
 
 
@@ -93,7 +93,7 @@ def _check_files(directory):
 def directory_of(preset):
     """The directory with the files of a preset that KerasHub found."""
     handle = registered().get(preset, {}).get("kaggle_handle", preset)
-    return presets.resolve(handle.removeprefix("hf://"))
+    return hub.resolve(handle.removeprefix("hf://"))
 
 
 class FromPreset(AtomicPresets):

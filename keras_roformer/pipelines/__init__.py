@@ -9,19 +9,19 @@ import difflib
 import os
 
 from keras_roformer.backend import choose_backend, current_backend
-from keras_roformer.pipelines.base import Pipeline, Sample
+from keras_roformer.hub import HUB_ARGUMENTS
 from keras_roformer.pipelines.embedding import (
     FeatureExtractionPipeline,
     SentenceSimilarityPipeline,
 )
 from keras_roformer.pipelines.fill_mask import FillMaskPipeline
 from keras_roformer.pipelines.multiple_choice import MultipleChoicePipeline
+from keras_roformer.pipelines.pipeline_base import Pipeline, Sample
 from keras_roformer.pipelines.question_answering import QuestionAnsweringPipeline
 from keras_roformer.pipelines.runtime import RUNTIMES, dtype_name, implied_backend, runtime_of
 from keras_roformer.pipelines.text_classification import TextClassificationPipeline
 from keras_roformer.pipelines.text_generation import TextGenerationPipeline
 from keras_roformer.pipelines.token_classification import TokenClassificationPipeline
-from keras_roformer.presets import HUB_ARGUMENTS
 
 TASKS = {
     cls.task: cls

@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from keras_roformer.pipelines.base import Pipeline, Sample, one_of, text_of, tokenizer_arguments
+from keras_roformer.pipelines.pipeline_base import (
+    Pipeline,
+    Sample,
+    one_of,
+    text_of,
+    tokenizer_arguments,
+)
 
 POOLINGS = ("mean", "cls")
 

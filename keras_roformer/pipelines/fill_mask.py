@@ -4,7 +4,13 @@ import logging
 
 import numpy as np
 
-from keras_roformer.pipelines.base import Pipeline, Sample, shortened, softmax, tokenizer_arguments
+from keras_roformer.pipelines.pipeline_base import (
+    Pipeline,
+    Sample,
+    shortened,
+    softmax,
+    tokenizer_arguments,
+)
 
 logger = logging.getLogger("keras_roformer")
 

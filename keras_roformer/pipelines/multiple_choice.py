@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_roformer.pipelines.base import Pipeline, Sample, softmax, text_of
+from keras_roformer.pipelines.pipeline_base import Pipeline, Sample, softmax, text_of
 from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows
 
 

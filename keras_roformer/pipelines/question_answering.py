@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_roformer.pipelines.base import Pipeline, Sample, softmax, text_of
+from keras_roformer.pipelines.pipeline_base import Pipeline, Sample, softmax, text_of
 from keras_roformer.tokenizers.packing import windows
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_roformer.pipelines.base import (
+from keras_roformer.pipelines.pipeline_base import (
     Pipeline,
     Sample,
     one_of,

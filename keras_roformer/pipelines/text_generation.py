@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 
-from keras_roformer.pipelines.base import Pipeline, Sample, without_none
+from keras_roformer.pipelines.pipeline_base import Pipeline, Sample, without_none
 
 logger = logging.getLogger("keras_roformer")
 
@@ -73,7 +73,7 @@ class TextGenerationPipeline(Pipeline):
         return without_none({**given, "stop_sequence": [stop] if isinstance(stop, str) else stop})
 
     def _checked(self, given):
-        from keras_roformer.generation.config import GenerationConfig
+        from keras_roformer.generation.generation_config import GenerationConfig
 
         own = {name: value for name, value in given.items() if name in self.arguments}
         rest = {name: value for name, value in given.items() if name not in self.arguments}
@@ -92,7 +92,7 @@ class TextGenerationPipeline(Pipeline):
 
     def _model_defaults(self):
         """`GENERATION_DEFAULTS`, where the model's own settings say nothing."""
-        from keras_roformer.generation.config import GenerationConfig
+        from keras_roformer.generation.generation_config import GenerationConfig
 
         known, own = GenerationConfig(), self.model.generation_config
         return {

@@ -48,9 +48,9 @@ before. transformers' chat templates, ``as_target_tokenizer`` and
 
 from tokenizers import AddedToken
 
-from .auto import AutoTokenizer
-from .packing import BatchEncoding, CharSpan, Encoding, TokenSpan
-from .roformer import RoFormerTokenizer, RoFormerTokenizerFast
+from keras_roformer.tokenizers.auto_tokenizer import AutoTokenizer
+from keras_roformer.tokenizers.packing import BatchEncoding, CharSpan, Encoding, TokenSpan
+from keras_roformer.tokenizers.roformer_tokenizers import RoFormerTokenizer, RoFormerTokenizerFast
 
 __all__ = [
     "AddedToken",

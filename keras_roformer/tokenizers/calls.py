@@ -4,8 +4,8 @@ import logging
 import operator
 from typing import NamedTuple
 
-from .core import Pieces
-from .packing import (
+from keras_roformer.tokenizers.core import Pieces
+from keras_roformer.tokenizers.packing import (
     BatchEncoding,
     Encoding,
     PaddingStrategy,

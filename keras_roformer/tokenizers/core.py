@@ -16,7 +16,7 @@ import unicodedata
 from itertools import accumulate, chain
 from typing import NamedTuple
 
-from .rules import FastRule, Memo, SlowRule, is_punctuation, remember
+from keras_roformer.tokenizers.rules import FastRule, Memo, SlowRule, is_punctuation, remember
 
 # Characters whose normal form is themselves in lower case, whatever the settings, and which change
 # nothing in their neighbours' form. tests/tokenizers checks each one against `tokenizers`.

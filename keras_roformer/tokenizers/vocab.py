@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken
 
-from ..config import read_json
+from keras_roformer.config import read_json
 
 
 def read_vocab(path):

@@ -13,11 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_roformer.presets import WEIGHT_FILES
+from keras_roformer.hub import WEIGHT_FILES
 from keras_roformer.saving import atomic, sync_directory
-
-from . import flax_msgpack, layouts, names, pytorch_bin, safetensors_file, tf_checkpoint, tf_h5
-from .files import CheckpointError, check_dtype, check_readable
+from keras_roformer.weights import (
+    flax_msgpack,
+    layouts,
+    names,
+    pytorch_bin,
+    safetensors_file,
+    tf_checkpoint,
+    tf_h5,
+)
+from keras_roformer.weights.weight_files import CheckpointError, check_dtype, check_readable
 
 #: Weight files by format, in the order in which a directory is searched; these are written, too.
 FORMATS: dict[str, str] = WEIGHT_FILES

@@ -13,7 +13,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .files import DTYPES, CheckpointError, broken, check_dtype, check_readable
+from keras_roformer.weights.weight_files import (
+    DTYPES,
+    CheckpointError,
+    broken,
+    check_dtype,
+    check_readable,
+)
 
 _CHUNK_BYTES = 2**30
 _CHUNKED = "__msgpack_chunked_array__"

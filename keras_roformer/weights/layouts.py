@@ -17,8 +17,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .files import CheckpointError
-from .names import BACKBONE_PARTS
+from keras_roformer.weights.names import BACKBONE_PARTS
+from keras_roformer.weights.weight_files import CheckpointError
 
 Tensors = Mapping[str, np.ndarray]
 

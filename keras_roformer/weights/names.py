@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .files import CheckpointError
+from keras_roformer.weights.weight_files import CheckpointError
 
 DENSE, NORM, EMBEDDING, BIAS = "dense", "norm", "embedding", "bias"
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import DTYPES, CheckpointError, broken, check_readable
+from keras_roformer.weights.weight_files import DTYPES, CheckpointError, broken, check_readable
 
 _STORAGES = {  # storage class in module torch → dtype of its elements
     **{"FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16"},

@@ -7,7 +7,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from .files import broken, check_dtype, check_readable
+from keras_roformer.weights.weight_files import broken, check_dtype, check_readable
 
 _NUMPY_NAMES = {
     **{"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "BOOL": "bool"},

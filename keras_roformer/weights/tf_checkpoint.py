@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import DTYPES, CheckpointError, broken, check_readable
+from keras_roformer.weights.weight_files import DTYPES, CheckpointError, broken, check_readable
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES = 48

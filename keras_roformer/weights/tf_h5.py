@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import CheckpointError, broken, check_dtype, check_readable
+from keras_roformer.weights.weight_files import CheckpointError, broken, check_dtype, check_readable
 
 #: The first level of every variable's name: the model's, which readers ignore.
 _MODEL = "tf_ro_former"

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_roformer.config import RoFormerConfig
 from keras_roformer.layers import RotaryEmbedding, apply_rotary, rotary_angles, rotary_frequencies
-from keras_roformer.layers.base import causal_bias, padding_bias
+from keras_roformer.layers.block import causal_bias, padding_bias
 from keras_roformer.weights import layouts, names
 from tests.hard_use.common import ids, make, often, outputs
 from tests.tolerances import FLOAT32

@@ -38,7 +38,7 @@ CASES = {
 def main():
     import transformers
 
-    from tests.pipeline_tools import write_checkpoint
+    from tests.pipelines.pipeline_tools import write_checkpoint
 
     with tempfile.TemporaryDirectory() as directory:
         checkpoint = write_checkpoint(directory, "question-answering")

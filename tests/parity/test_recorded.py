@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_roformer.facades import base as facades
+from keras_roformer.facades import pretrained as facades
 from keras_roformer.tasks import TASKS, reduce_loss
 from keras_roformer.weights import layouts, names
 from tests.oracle import cases

@@ -1,0 +1,384 @@
+"""RoFormerTokenizer and RoFormerTokenizerFast: constructors, cores and what they do differently."""
+
+import os
+import warnings
+from itertools import groupby
+
+from tokenizers import Tokenizer, decoders, models, normalizers, processors
+from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
+
+from keras_roformer.tokenizers.core import FastCore, SlowCore
+from keras_roformer.tokenizers.packing import TruncationStrategy, kept_lengths, windows
+from keras_roformer.tokenizers.pretrained_tokenizer import TokenizerBase
+from keras_roformer.tokenizers.vocab import (
+    check_vocab,
+    json_added_tokens,
+    read_tokenizer_json,
+    read_vocab,
+)
+
+
+def _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=False):
+    """The vocabulary and the rest of a tokenizer.json (or None) that a constructor was given.
+
+    Settles what ``arguments`` leave open: by the normalizer of a tokenizer.json that is all there
+    is, else by the defaults. Where the two files disagree there is a warning, and ``json_first``
+    says which one counts.
+    """
+    vocab = kwargs.pop("vocab", None)
+    content = read_tokenizer_json(tokenizer_file) if tokenizer_file else None
+    if vocab is not None:
+        vocab = check_vocab(vocab, "vocab")
+    elif vocab_file is not None:
+        vocab = read_vocab(vocab_file)
+        if content is not None and content["model"]["vocab"] != vocab:
+            taken = tokenizer_file if json_first else vocab_file
+            warnings.warn(
+                f"{str(vocab_file)!r} and {str(tokenizer_file)!r} hold different vocabularies; "
+                f"{os.path.basename(taken)} is taken. Remove the one that is out of date.",
+                stacklevel=3,
+            )
+            if json_first:
+                vocab = check_vocab(content["model"]["vocab"], str(tokenizer_file))
+    elif content is not None:
+        vocab = check_vocab(content["model"]["vocab"], str(tokenizer_file))
+        normalizer = content.get("normalizer") or {}
+        for key, name in (("lowercase", "do_lower_case"), ("strip_accents", "strip_accents")):
+            if arguments[name] is _UNSET and key in normalizer:
+                arguments[name] = normalizer[key]
+        # RoFormer's normalizer leaves Chinese to jieba, BERT's sets spaces around it.
+        kwargs.setdefault("use_jieba", not normalizer.get("handle_chinese_chars", False))
+        if "added_tokens_decoder" not in kwargs:
+            kwargs["added_tokens_decoder"] = json_added_tokens(content, tokenizer_file)
+    else:
+        raise ValueError("Give vocab_file (a vocab.txt) or tokenizer_file (a tokenizer.json).")
+    for name, default in (("do_lower_case", True), ("strip_accents", None)):
+        if arguments[name] is _UNSET:
+            arguments[name] = default
+    return vocab, content
+
+
+class _Unset:
+    """Marks an argument that was not given, where that differs from any value."""
+
+    def __repr__(self):
+        return "<default>"
+
+
+_UNSET = _Unset()
+
+
+class RoFormerTokenizer(TokenizerBase):
+    """RoFormer's tokenizer: jieba words, and BERT's WordPiece for words not in the vocabulary.
+
+    Gives the ids of transformers' (slow) RoFormerTokenizer or, with ``use_jieba=False``, of its
+    BertTokenizer, which the character-level checkpoints use.
+
+    Args:
+        vocab_file: path of a vocab.txt, one token a line.
+        do_lower_case: whether to lower-case the text.
+        do_basic_tokenize: whether to clean words and split them at punctuation before WordPiece.
+        never_split: tokens that are kept as they are in basic tokenization.
+        unk_token, sep_token, pad_token, cls_token, mask_token: the special tokens.
+        tokenize_chinese_chars: whether a Chinese character is a word in basic tokenization.
+        strip_accents: whether to take accents off; None for "if lower-casing".
+        use_jieba: whether jieba cuts the text; False for character-level checkpoints.
+        user_dict: further words for jieba: a path of a jieba dictionary, words, ``(word,
+            frequency)`` tuples, or a mapping; saved with the tokenizer. Without a frequency jieba
+            takes one that keeps the word whole where it can. A word that is not in the vocabulary
+            is still split into its characters: `train_new_from_iterator` or `add_tokens` add it.
+        tokenizer_file: path of a tokenizer.json to take the vocabulary from instead.
+        vocab: a ``{token: id}`` mapping instead of a file.
+        **kwargs: ``bos_token``, ``eos_token``, ``additional_special_tokens``,
+            ``model_max_length``, ``padding_side``, ``truncation_side``, ``model_input_names``,
+            ``clean_up_tokenization_spaces``, ``split_special_tokens``, ``added_tokens_decoder``.
+
+    Raises:
+        ImportError: if ``use_jieba`` and rjieba is not installed.
+        ValueError: for a file that is no vocabulary.
+
+    Example:
+        >>> tokenizer = RoFormerTokenizer.from_pretrained("junnyu/roformer_chinese_base")
+        >>> tokenizer.tokenize("今天天气非常好。")
+        ['今', '天', '天', '气', '非常', '好', '。']
+    """
+
+    def __init__(
+        self,
+        vocab_file=None,
+        do_lower_case=_UNSET,
+        do_basic_tokenize=True,
+        never_split=None,
+        unk_token="[UNK]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        mask_token="[MASK]",
+        tokenize_chinese_chars=True,
+        strip_accents=_UNSET,
+        tokenizer_file=None,
+        **kwargs,
+    ):
+        arguments = dict(
+            do_lower_case=do_lower_case,
+            do_basic_tokenize=do_basic_tokenize,
+            never_split=list(never_split) if never_split is not None else None,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+            strip_accents=strip_accents,
+        )
+        vocab, _ = _load(vocab_file, tokenizer_file, arguments, kwargs)
+        special = dict(
+            unk_token=unk_token, sep_token=sep_token, pad_token=pad_token, cls_token=cls_token,
+            mask_token=mask_token,
+        )  # fmt: skip
+        self._start(vocab, special, arguments, kwargs)
+
+    @property
+    def vocab(self):
+        """Token -> id, without added tokens."""
+        return self._vocab
+
+    @property
+    def ids_to_tokens(self):
+        """Id -> token, without added tokens."""
+        return dict(self._tokens)
+
+    def _lowers(self):
+        return self.do_lower_case and self.init_kwargs["do_basic_tokenize"]
+
+    def _prepared(self, word):
+        # By character, as the text's: the lower case of a whole word may end in another sigma.
+        return "".join(map(str.lower, word)) if self._lowers() else word
+
+    def _make_core(self):
+        settings = self.init_kwargs
+        return SlowCore(
+            self._vocab,
+            self._added,
+            self.unk_token,
+            self.segmenter,
+            lower=self.do_lower_case,
+            basic=settings["do_basic_tokenize"],
+            special_tokens=self.all_special_tokens,
+            strip_accents=settings["strip_accents"],
+            chinese=settings["tokenize_chinese_chars"],
+            never_split=settings["never_split"],
+        )
+
+    def _split_unknown(self, word):
+        """The parts of a word that is not in the vocabulary."""
+        return self.core.rule.parts(word)
+
+    def _plan(self, sequences, options, core):
+        """One row a sample; what truncation cuts off stands beside it."""
+        if options.overflowing and options.truncation is TruncationStrategy.LONGEST_FIRST:
+            if any(len(sequence) == 2 for sequence in sequences):
+                raise ValueError(
+                    "Not possible to return overflowing tokens for pair of sequences with the "
+                    "`longest_first`. Please select another truncation strategy than "
+                    "`longest_first`, for instance `only_second` or `only_first`."
+                )
+        truncates = options.truncation is not TruncationStrategy.DO_NOT_TRUNCATE
+        plan, overflowing, truncated = [], [], []
+        for sample, sequence in enumerate(sequences):
+            cut, over, removed = (None, None), [], 0
+            if options.max_length is not None and (truncates or options.overflowing):
+                ids = [ids for ids, _ in sequence]
+                room = self._room(len(ids) == 2, options, core)
+                removed = sum(map(len, ids)) - room
+                if truncates and removed > 0:
+                    cut, over = self._cut(ids, room, options.truncation, options.stride)
+            plan.append((sample, *cut))
+            overflowing.append(over)
+            truncated.append(removed)
+        if options.overflowing:
+            return plan, {"overflowing_tokens": overflowing, "num_truncated_tokens": truncated}
+        return plan, {}
+
+
+class RoFormerTokenizerFast(TokenizerBase):
+    """RoFormer's fast tokenizer: `RoFormerTokenizer` with the ways of the `tokenizers` library.
+
+    Gives the ids and offsets of transformers' RoFormerTokenizerFast or, with ``use_jieba=False``,
+    of its BertTokenizerFast. They differ from the slow one's on odd strings (see `rules.py`). It
+    normalises with `tokenizers`, reads and writes tokenizer.json, and is pickled like any object.
+
+    Args: as `RoFormerTokenizer`, without ``do_basic_tokenize`` and ``never_split``; and
+        tokenizer_file: path of a tokenizer.json.
+
+    Example:
+        >>> tokenizer = RoFormerTokenizerFast.from_pretrained("junnyu/roformer_chinese_base")
+        >>> tokenizer("今天天气非常好。").word_ids()
+        [None, 0, 1, 2, 3, 4, 5, 6, None]
+    """
+
+    is_fast = True
+    slow_tokenizer_class = RoFormerTokenizer
+
+    def __init__(
+        self,
+        vocab_file=None,
+        tokenizer_file=None,
+        do_lower_case=_UNSET,
+        unk_token="[UNK]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        mask_token="[MASK]",
+        tokenize_chinese_chars=True,
+        strip_accents=_UNSET,
+        **kwargs,
+    ):
+        arguments = dict(
+            do_lower_case=do_lower_case,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+            strip_accents=strip_accents,
+        )
+        vocab, content = _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=True)
+        model = content["model"] if content else {}
+        self._prefix = model.get("continuing_subword_prefix", "##")
+        self._limit = model.get("max_input_chars_per_word", 100)
+        special = dict(
+            unk_token=unk_token, sep_token=sep_token, pad_token=pad_token, cls_token=cls_token,
+            mask_token=mask_token,
+        )  # fmt: skip
+        self._start(vocab, special, arguments, kwargs)
+
+    @property
+    def vocab(self):
+        """Token -> id, with added tokens."""
+        return self.get_vocab()
+
+    def _lowers(self):
+        return self.do_lower_case
+
+    def _prepared(self, word):
+        return normalizers.BertNormalizer(**self._normalizer()).normalize_str(word)
+
+    def _normalizer(self):
+        settings = self.init_kwargs
+        return dict(
+            clean_text=True,
+            handle_chinese_chars=not self.use_jieba and settings["tokenize_chinese_chars"],
+            strip_accents=settings["strip_accents"],
+            lowercase=self.do_lower_case,
+        )
+
+    def _make_core(self):
+        return FastCore(
+            self._vocab,
+            self._added,
+            self.unk_token,
+            self.segmenter,
+            normalizer=self._normalizer(),
+            prefix=self._prefix,
+            limit=self._limit,
+        )
+
+    def _split_unknown(self, word):
+        """The parts of a word that is not in the vocabulary."""
+        return [word[start:end] for start, end in self.core.rule.splits(word, known=False)]
+
+    def _plan(self, sequences, options, core):
+        """One row a sample and, with ``return_overflowing_tokens``, its overflowing rows."""
+        extra = {}
+        if options.truncation is TruncationStrategy.DO_NOT_TRUNCATE:
+            plan = [(sample, None, None) for sample in range(len(sequences))]
+        else:
+            plan = []
+            for sample, sequence in enumerate(sequences):
+                rows = self._windows([len(ids) for ids, _ in sequence], options, core)
+                if not options.overflowing:
+                    rows = rows[:1]
+                plan += [(sample, *ranges) for ranges in rows]
+        if options.overflowing:
+            extra["overflow_to_sample_mapping"] = [row[0] for row in plan]
+        return plan, extra
+
+    def _windows(self, lengths, options, core):
+        """The ranges of the row and of its overflow, in the order of `tokenizers`."""
+        room = self._room(len(lengths) == 2, options, core)
+        if sum(lengths) <= room:
+            return [(None, None)]
+        ranges = [
+            windows(length, size, options.stride, self.truncation_side)
+            for length, size in zip(
+                lengths, kept_lengths(lengths, room, options.truncation), strict=True
+            )
+        ]
+        if len(ranges) == 1:
+            return [(range_,) for range_ in ranges[0]]
+        main, *others = ranges[0]
+        rows = [(a, b) for a in others for b in ranges[1]]
+        return [(main, ranges[1][0]), *rows, *((main, b) for b in ranges[1][1:])]
+
+    # The `tokenizers` library's own object
+
+    def _make_backend(self, pre_tokenizer):
+        unk = self.unk_token
+        backend = Tokenizer(
+            models.WordPiece(
+                self._vocab,
+                unk_token=unk,
+                continuing_subword_prefix=self._prefix,
+                max_input_chars_per_word=self._limit,
+            )
+        )
+        backend.normalizer = normalizers.BertNormalizer(**self._normalizer())
+        backend.pre_tokenizer = pre_tokenizer
+        cls, sep = self.cls_token, self.sep_token
+        if cls is not None and sep is not None:
+            ids = self.core.prefix[0], self.core.suffix[0]
+            backend.post_processor = processors.TemplateProcessing(
+                single=f"{cls}:0 $A:0 {sep}:0",
+                pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+                special_tokens=[(cls, ids[0]), (sep, ids[1])],
+            )
+        backend.decoder = decoders.WordPiece(prefix=self._prefix)
+        # In runs: with every call it builds its matcher anew.
+        tokens = self.added_tokens_decoder.values()
+        for special, run in groupby(tokens, key=lambda token: token.special):
+            (backend.add_special_tokens if special else backend.add_tokens)(list(run))
+        return backend
+
+    @property
+    def backend_tokenizer(self):
+        """A `tokenizers.Tokenizer` that does the same, built anew each time; changing it does not
+        change this tokenizer."""
+        if not self.use_jieba:
+            return self._make_backend(BertPreTokenizer())
+        return self._make_backend(PreTokenizer.custom(JiebaPreTokenizer(self)))
+
+    @property
+    def decoder(self):
+        """The `tokenizers` decoder."""
+        return decoders.WordPiece(prefix=self._prefix)
+
+    def _json(self):
+        """tokenizer.json. It cannot name jieba: as in transformers, BERT's pre-tokenizer stands
+        there and the tokenizer class says the rest."""
+        return self._make_backend(BertPreTokenizer()).to_str(pretty=True)
+
+    def set_truncation_and_padding(self, *args, **kwargs):
+        raise NotImplementedError(
+            "This tokenizer keeps no truncation or padding state; pass truncation, padding and "
+            "max_length to the call."
+        )
+
+
+class JiebaPreTokenizer:
+    """jieba as a custom pre-tokenizer for `tokenizers.Tokenizer`."""
+
+    def __init__(self, tokenizer):
+        self.segmenter = tokenizer.segmenter
+        self.rule = tokenizer.core.rule
+
+    def _split(self, _, text):
+        parts, start = [], 0
+        for word in self.segmenter(str(text)):
+            parts += [text[start + s : start + e] for s, e in self.rule.splits(word)]
+            start += len(word)
+        return parts
+
+    def pre_tokenize(self, text):
+        text.split(self._split)

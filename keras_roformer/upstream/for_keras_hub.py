@@ -1,0 +1,1 @@
+"""Private API of KerasHub that this package uses (written for KerasHub 0.32)."""
