@@ -51,13 +51,13 @@ def main():
     parser.add_argument("--size", choices=["small", "shallow"])
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    options.directory = ROOT / "build" / "compare"  # one checkpoint of random weights for both
     roots = {"ours": ROOT, "before": options.before.resolve()}
     for backend in options.backends.split(","):
         sides = {}
         for label, root in roots.items():
             # Each checkout imports its own package, whichever is installed.
             os.environ["PYTHONPATH"] = str(root)
-            options.directory = ROOT / "build" / f"compare-{label}"
             sides[label] = Process(sys.executable, "ours", backend, options, root)
         for name in [name for name in ROWS if name.startswith(tuple(options.rows.split(",")))]:
             compare(name, backend, options, sides)
