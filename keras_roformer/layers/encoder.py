@@ -49,7 +49,8 @@ class RoFormerEncoderLayer(Block):
 
     @takes_spec(but=(*OF_MODEL, *OF_STACK))
     def __init__(self, spec, **kwargs):
-        super().__init__(spec.arguments_of(RoFormerEncoderLayer), **kwargs)
+        arguments = spec.arguments_of(RoFormerEncoderLayer, head_size=spec.size_of_heads)
+        super().__init__(arguments, **kwargs)
         self.attention = self._attention(spec, "attention")
         self.attention_norm = self.layer_norm("attention_norm")
         if spec.add_cross_attention:
@@ -61,8 +62,9 @@ class RoFormerEncoderLayer(Block):
         self.drop = self.dropout_layer(spec.dropout, "dropout")
 
     def _attention(self, spec, name, **others):
-        others |= dict(dropout=spec.attention_dropout, dtype=self.dtype_policy, name=name)
-        return RoFormerAttention(**spec.arguments_of(RoFormerAttention, **others))
+        others |= dict(head_size=self.head_size, dropout=self.attention_dropout)
+        arguments = spec.arguments_of(RoFormerAttention, **others)
+        return RoFormerAttention(**arguments, dtype=self.dtype_policy, name=name)
 
     def build(self, x_shape=None):
         shape = (None, None, self.hidden_size)
@@ -186,11 +188,12 @@ class RoFormerEncoder(Block):
 
     @takes_spec(but=OF_MODEL)
     def __init__(self, spec, **kwargs):
-        super().__init__(spec.arguments_of(RoFormerEncoder), **kwargs)
+        size = spec.size_of_heads
+        super().__init__(spec.arguments_of(RoFormerEncoder, head_size=size), **kwargs)
         self.supports_masking = True
         self.blocks = [
             RoFormerEncoderLayer(
-                spec=dataclasses.replace(spec, num_heads=num_heads),
+                spec=dataclasses.replace(spec, num_heads=num_heads, head_size=size),
                 dtype=self.dtype_policy,
                 name=f"layer_{i}",
             )

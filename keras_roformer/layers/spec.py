@@ -58,9 +58,8 @@ class EncoderSpec:
     initializer_range: float = 0.02
 
     def __post_init__(self):
-        size = self.head_size or self.hidden_size // max(self.heads_of_layers, default=1)
-        object.__setattr__(self, "head_size", size)  # dataclasses' way for a frozen one
-        object.__setattr__(self, "embedding_size", self.embedding_size or self.hidden_size)
+        if not self.embedding_size:
+            object.__setattr__(self, "embedding_size", self.hidden_size)  # as it is frozen
 
     @property
     def heads_of_layers(self):
@@ -68,6 +67,11 @@ class EncoderSpec:
         if isinstance(self.num_heads, (list, tuple)):
             return self.num_heads
         return [self.num_heads] * (1 if self.num_layers is None else self.num_layers)
+
+    @property
+    def size_of_heads(self):
+        """H, whether `head_size` says it or not."""
+        return self.head_size or self.hidden_size // max(self.heads_of_layers, default=1)
 
     def arguments_of(self, layer_class, **others):
         """The fields that the constructor of a layer class names, and `others` instead or beside.
@@ -86,32 +90,42 @@ OF_MODEL = ("vocab_size", "embedding_size", "type_vocab_size", "pad_token_id", "
 OF_STACK = ("num_layers", "causal", "gradient_checkpointing")
 
 
-def takes_spec(but=()):
-    """Decorate a constructor `(self, spec, **kwargs)` so that it takes `spec`, by that name, or in
-    its stead the fields of one as arguments, by position or name.
+def takes_spec(but=(), first=(), names=None):
+    """Decorate a constructor `(self, spec, …, **kwargs)` so that it takes `spec`, by that name, or
+    in its stead the fields of one as arguments, by position or name, before its others.
 
     Args:
-        but: fields that do not concern the layer.
+        but: fields that do not concern the class.
+        first: fields that come before the others, which keep their order.
+        names: field → name of the argument, where it is another.
     """
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [inspect.Parameter("self", kind)]
-    for field in dataclasses.fields(EncoderSpec):
-        if field.name not in but:
-            is_required = field.default is dataclasses.MISSING
-            default = inspect.Parameter.empty if is_required else field.default
-            parameters.append(inspect.Parameter(field.name, kind, default=default))
-    parameters.append(inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD))
-    signature = inspect.Signature(parameters)
-    missing = dict.fromkeys(n for n in ("vocab_size", "num_layers") if n in but)
+    names = names or {}
+    fields = {field.name: field.default for field in dataclasses.fields(EncoderSpec)}
+    order = dict.fromkeys([*first, *fields])
+    taken = {names.get(name, name): name for name in order if name not in but}
+    absent = {name: None for name in ("vocab_size", "num_layers") if name in but}
 
     def decorate(init):
+        me, _, *more = inspect.signature(init).parameters.values()
+        parameters = [
+            inspect.Parameter(
+                argument,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=me.empty if fields[name] is dataclasses.MISSING else fields[name],
+            )
+            for argument, name in taken.items()
+        ]
+        signature = inspect.Signature([me, *parameters, *more])
+
         @functools.wraps(init)
         def construct(self, *args, spec=None, **kwargs):
             if spec is None:
                 given = signature.bind(self, *args, **kwargs).arguments
                 del given["self"]
-                kwargs = given.pop("kwargs", {})
-                spec = EncoderSpec(**missing, **given)
+                kwargs = {n: v for n, v in given.items() if n not in taken and n != "kwargs"}
+                kwargs |= given.get("kwargs", {})
+                known = {taken[name]: value for name, value in given.items() if name in taken}
+                spec = EncoderSpec(**absent, **known)
             init(self, spec, **kwargs)
 
         construct.__signature__ = signature  # for help, for Keras and for `arguments_of`
