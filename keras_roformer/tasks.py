@@ -20,6 +20,9 @@ from keras_roformer.layers import (
     RoFormerTokenHead,
     kernels,
 )
+from keras_roformer.layers.block import asked_for
+from keras_roformer.layers.encoder import EncoderInputs
+from keras_roformer.layers.spec import FIELDS, EncoderSpec
 
 IGNORED_LABEL = -100
 
@@ -201,49 +204,40 @@ TASKS = {
 }
 
 
-def _encoder_arguments(config):
-    """What `RoFormer`, `RoFormerEncoder` and `RoFormerEncoderLayer` all take from a config."""
-    return dict(
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        head_size=config.hidden_size // config.num_attention_heads,
-        hidden_act=config.hidden_act,
-        dropout=config.hidden_dropout_prob,
-        attention_dropout=config.attention_probs_dropout_prob,
-        rotary_value=config.rotary_value,
-        add_cross_attention=config.add_cross_attention,
-        layer_norm_eps=config.layer_norm_eps,
-        initializer_range=config.initializer_range,
-    )
+# Field of `EncoderSpec` → the config's. What is not in a config is no property of a checkpoint.
+CONFIG_FIELDS = {
+    name: {
+        "num_layers": "num_hidden_layers",
+        "num_heads": "num_attention_heads",
+        "dropout": "hidden_dropout_prob",
+        "attention_dropout": "attention_probs_dropout_prob",
+        "causal": "is_decoder",
+    }.get(name, name)
+    for name in FIELDS
+    if name not in ("head_size", "add_pooler", "gradient_checkpointing")
+}
+
+
+def encoder_spec(config, **others):
+    """The `EncoderSpec` that a config describes, with the fields `others` instead or beside."""
+    known = {name: getattr(config, field) for name, field in CONFIG_FIELDS.items()}
+    return EncoderSpec(**known | others)
 
 
 def build_encoder_layer(config, **kwargs):
     """One `RoFormerEncoderLayer` as a config describes it; `kwargs` go to the layer."""
-    return RoFormerEncoderLayer(
-        num_heads=config.num_attention_heads, **_encoder_arguments(config), **kwargs
-    )
+    return RoFormerEncoderLayer(spec=encoder_spec(config), **kwargs)
 
 
 def build_backbone(config, add_pooler=False, **kwargs):
     """The `RoFormer` layer that a config describes; `kwargs` go to the layer."""
-    num_heads = config.num_attention_heads
+    heads = config.num_attention_heads
+    others = dict(head_size=config.hidden_size // heads, add_pooler=add_pooler)
     if config.pruned_heads:
-        num_heads = [
-            config.num_attention_heads - len(config.pruned_heads.get(i, ()))
-            for i in range(config.num_hidden_layers)
+        others["num_heads"] = [
+            heads - len(config.pruned_heads.get(i, ())) for i in range(config.num_hidden_layers)
         ]
-    return RoFormer(
-        vocab_size=config.vocab_size,
-        num_layers=config.num_hidden_layers,
-        num_heads=num_heads,
-        embedding_size=config.embedding_size,
-        type_vocab_size=config.type_vocab_size,
-        pad_token_id=config.pad_token_id,
-        causal=config.is_decoder,
-        add_pooler=add_pooler,
-        **_encoder_arguments(config),
-        **kwargs,
-    )
+    return RoFormer(spec=encoder_spec(config, **others), **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -310,11 +304,8 @@ class RoFormerNetwork(Block):
                 x if x is None else ops.reshape(x, (-1, *ops.shape(x)[2:]))
                 for x in (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
             )
-        x, extras = self.run(
-            self.roformer,
-            input_ids,
-            token_type_ids=token_type_ids,
-            inputs_embeds=inputs_embeds,
+        # Here, and only here, documented names become those of the layers.
+        inputs = EncoderInputs(
             attention_mask=attention_mask,
             position_ids=position_ids,
             head_mask=head_mask,
@@ -323,23 +314,25 @@ class RoFormerNetwork(Block):
             context_head_mask=cross_attn_head_mask,
             cache=past_key_values,
             cache_index=cache_index,
-            return_cache=use_cache,
-            return_attention_scores=output_attentions,
-            return_hidden_states=output_hidden_states,
-            training=training,
+        )
+        give = asked_for(use_cache, output_attentions, output_hidden_states)
+        x, extras = self.run(
+            self.roformer, input_ids, token_type_ids, inputs_embeds, inputs, give, training
         )  # (B, L, D)
         if "cache" in extras:
             extras["past_key_values"] = extras.pop("cache")
         if self.head is None:
             return {"last_hidden_state": x, **extras}
-        if isinstance(self.head, RoFormerLMHead):
-            embeddings = self.roformer.embeddings.word_embeddings
-            logits = self.run(self.head, x, embeddings, positions=logits_positions)
-        else:
-            logits = self.run(self.head, x, training=training)
+        logits = self._logits(x, logits_positions, training)
         if task.has_choices:
             logits = ops.reshape(logits, (-1, choices))
         return {**task.outputs(logits), **extras}
+
+    def _logits(self, x, positions, training):
+        if isinstance(self.head, RoFormerLMHead):
+            embeddings = self.roformer.embeddings.word_embeddings
+            return self.run(self.head, x, embeddings, positions=positions)
+        return self.run(self.head, x, training=training)
 
     def loss(self, outputs, *labels):
         """Terms of the task's loss, see `reduce_loss`."""

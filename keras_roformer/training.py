@@ -91,7 +91,7 @@ def fine_tune(
     import keras
 
     from keras_roformer.config import RoFormerConfig
-    from keras_roformer.layers.initializers import drawn_later
+    from keras_roformer.layers.initializers import deferred_values
     from keras_roformer.pipelines.pipeline_base import progress_bar
     from keras_roformer.tasks import RoFormerNetwork
     from keras_roformer.tokenizers import AutoTokenizer
@@ -105,9 +105,10 @@ def fine_tune(
         label2id={label: index for index, label in enumerate(labels)},
         architectures=[class_name],
     )
-    with drawn_later():
+    with deferred_values():
         network = RoFormerNetwork(config, task=network_task)
-    transfer.load(network, checkpoint.read(directory), source=str(model))
+    report = transfer.load(network, checkpoint.read(directory), source=str(model))
+    transfer.draw(network, report.absent_keys)
     classifier = trainable(network)
 
     encode = encode_texts if task == "text-classification" else _encode_words

@@ -15,7 +15,7 @@ from keras_roformer import outputs as output_classes
 from keras_roformer.config import CONFIG_NAME, IGNORED_ARGUMENTS, RoFormerConfig, dtype_name
 from keras_roformer.facades import cache
 from keras_roformer.facades.call_checks import CallChecker
-from keras_roformer.layers.initializers import drawn_later
+from keras_roformer.layers.initializers import deferred_values
 from keras_roformer.limits import CHECK_IDS
 from keras_roformer.saving import atomic, make_directory
 from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
@@ -290,7 +290,7 @@ class PreTrained:
                 weight_file or directory,
                 _format(directory, from_pt, from_tf, from_flax, use_safetensors),
             )
-        with drawn_later():
+        with deferred_values():
             model = cls(config, *args, **model_kwargs)
         report = model._load(
             tensors,
@@ -313,7 +313,8 @@ class PreTrained:
         return transfer.load(self.network, tensors, **kwargs)
 
     def _after_loading(self, absent=()):
-        """Called once the weights are assigned, but for those named in `absent`."""
+        """Called once the weights are assigned, but for those named in `absent`: draws these."""
+        transfer.draw(self.network, absent)
 
     def _read_more(self, directory):
         """Read what a class keeps in a checkpoint beside config and weights."""

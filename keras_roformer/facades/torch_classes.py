@@ -11,7 +11,7 @@ from keras_roformer.facades.pretrained import CONTEXT, FLAGS, INPUTS, PreTrained
 from keras_roformer.facades.torch_utilities import Utilities
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers import kernels
-from keras_roformer.layers.initializers import drawn_later, draws_later
+from keras_roformer.layers.initializers import deferred_values, values_are_deferred
 from keras_roformer.tasks import TASKS
 from keras_roformer.weights import names, transfer
 
@@ -75,17 +75,17 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
             return RoFormerModel._check_config(config)  # of a subclass of one's own
         return super()._check_config(config)
 
-    def _make_tree(self, backbone=None, adopt=False):
-        """Make the Keras layers and the tree, or, to `adopt` the tree that is there, the layers."""
-        loads = draws_later()
+    def _make_tree(self, backbone=None, keep=False):
+        """Make the Keras layers and the tree, or, to `keep` the tree that is there, the layers."""
+        loads = values_are_deferred()
         # transformers makes models on the CPU, whatever device Keras would choose.
-        with keras.device("cpu"), drawn_later():
+        with keras.device("cpu"), deferred_values():
             network = self._make_network(backbone=backbone)
             object.__setattr__(self, "network", network)  # past nn.Module's registration
-            if self.task != "model" and not adopt:
+            if self.task != "model" and not keep:
                 self.roformer = RoFormerModel(self.config, _backbone=network.roformer)
-        torch_tree.plant(self, network, adopt)
-        if adopt:
+        torch_tree.TreeLink(self, network, keep, deferred=True).link()
+        if keep:
             self._follow_dtype()
         elif not loads:
             for module in self._own_modules():
@@ -138,7 +138,7 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
             raise TypeError(f"roformer must be a RoFormerModel, got {type(value).__name__}")
         super().__setattr__(name, value)
         if shared:  # another model's backbone: the layers are made anew around it
-            self._make_tree(value.network.roformer, adopt=True)
+            self._make_tree(value.network.roformer, keep=True)
 
     def forward(self, *args, **kwargs):
         """See the documented class for the arguments; gives its output class or a tuple."""
@@ -280,8 +280,8 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
         with keras.device(str(self.device)):
             super()._change_network(change, *args)
         if self.task != "model":
-            torch_tree.plant(self.roformer, self.roformer.network)
-        torch_tree.plant(self, self.network)
+            torch_tree.TreeLink(self.roformer, self.roformer.network).link()
+        torch_tree.TreeLink(self, self.network).link()
 
     def get_input_embeddings(self):
         """The `torch.nn.Embedding` of the tokens."""
@@ -357,7 +357,7 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
         super().__setstate__(state)
         if self.task is not None:
             backbone = None if self.task == "model" else self.roformer.network.roformer
-            self._make_tree(backbone, adopt=True)
+            self._make_tree(backbone, keep=True)
         self._set_checkpointing(is_checkpointing)
 
     def _replicate_for_data_parallel(self):

@@ -6,7 +6,7 @@ from keras_hub.src.utils.preset_utils import PresetLoader
 from keras_hub.src.utils.transformers import preset_loader
 
 from keras_roformer.config import RoFormerConfig
-from keras_roformer.layers.initializers import drawn_later
+from keras_roformer.layers.initializers import deferred_values
 from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.preset_names import directory_of
 from keras_roformer.tokenizers import AutoTokenizer
@@ -26,7 +26,8 @@ class RoFormerPresetLoader(PresetLoader):
         tensors = self._tensors() if load_weights else {}
         backbone = self._backbone(cls, tensors, kwargs)
         if load_weights:
-            transfer.load(backbone.network(), tensors, source=self.preset)
+            report = transfer.load(backbone.network(), tensors, source=self.preset)
+            transfer.draw(backbone.network(), report.absent_keys)
         return backbone
 
     def load_tokenizer(self, cls, config_file=None, **kwargs):
@@ -54,6 +55,7 @@ class RoFormerPresetLoader(PresetLoader):
             tensors = names.with_prefix(tensors)
             tensors = {n: a for n, a in tensors.items() if not n.startswith("roformer.")}
         report = transfer.load(network, tensors, source=self.preset)
+        transfer.draw(network, report.absent_keys)
         report.warn_of_absent(cls.__name__, self.preset)
         return task
 
@@ -71,7 +73,7 @@ class RoFormerPresetLoader(PresetLoader):
                 "not; load it with the documented classes, e.g. RoFormerModel.from_pretrained"
             )
         pooler = any(name.removeprefix("roformer.").startswith("pooler.") for name in tensors)
-        with drawn_later() if tensors else contextlib.nullcontext():
+        with deferred_values() if tensors else contextlib.nullcontext():
             return cls(**{**cls.arguments_of(config), "add_pooler": pooler, **kwargs})
 
 
