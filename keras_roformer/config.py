@@ -418,8 +418,7 @@ class RoFormerConfig:
         directory = make_directory(save_directory)
         self.to_json_file(directory / CONFIG_NAME)
         if push_to_hub:
-            target = {"repo_id": directory.name, "commit_message": "Upload config", **kwargs}
-            hub.upload(directory, files=[CONFIG_NAME], **target)
+            hub.push(directory, kwargs, message="Upload config", files=[CONFIG_NAME])
 
     def to_dict(self):
         """All fields, ready for JSON but for the integer keys of `id2label`."""
