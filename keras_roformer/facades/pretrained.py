@@ -19,7 +19,7 @@ from keras_roformer.layers.initializers import drawn_later
 from keras_roformer.limits import CHECK_IDS
 from keras_roformer.saving import atomic, make_directory
 from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
-from keras_roformer.weights import checkpoint, names, transfer
+from keras_roformer.weights import checkpoint, formats, names, transfer
 
 logger = logging.getLogger("keras_roformer")
 
@@ -288,7 +288,7 @@ class PreTrained:
         else:
             tensors = checkpoint.read(
                 weight_file or directory,
-                _format(directory, from_pt, from_tf, from_flax, use_safetensors),
+                formats.requested(directory, from_pt, from_tf, from_flax, use_safetensors),
             )
         with drawn_later():
             model = cls(config, *args, **model_kwargs)
@@ -381,7 +381,7 @@ class PreTrained:
             )
         if pushes:
             target = {"repo_id": directory.name, "commit_message": self._upload_message, **kwargs}
-            index = f"{hub.WEIGHT_FILES[format]}.index.json"  # of shards, where there are
+            index = formats.TABLE[format].index_file  # of shards, where there are
             written = [*_written, *texts, *(file.name for file in files), index]
             hub.upload(directory, files=written, **target)
 
@@ -524,25 +524,6 @@ def _documented_call(cls):
     call.__qualname__ = f"{cls.__qualname__}.{cls.call_name}"
     call.__doc__ = inherited.__doc__
     return call
-
-
-def _format(directory, from_pt, from_tf, from_flax, use_safetensors):
-    """The file format that the documented flags ask for; None for the first that is there."""
-
-    def has_files(format):  # or their index
-        return any(pathlib.Path(directory).glob(f"{hub.weight_pattern(format)}*"))
-
-    if use_safetensors:
-        return "safetensors"
-    if from_tf:
-        is_original = checkpoint.originals(directory) and not has_files("tensorflow")
-        return checkpoint.ORIGINAL if is_original else "tensorflow"
-    if from_flax:
-        return "flax"
-    # torch also writes safetensors, and those come first, as in transformers.
-    if (from_pt and not has_files("safetensors")) or use_safetensors is False:
-        return "pytorch"
-    return None
 
 
 def log_report(report, class_name, source):
