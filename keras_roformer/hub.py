@@ -11,6 +11,8 @@ import json
 import pathlib
 import re
 
+from keras_roformer.weights import formats
+
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 # The wheel carries the checkout's presets/ as preset_files/ in the package.
 DIRECTORIES = [_PACKAGE / "preset_files"]
@@ -29,13 +31,6 @@ HUB_ARGUMENTS = (
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SMALL_FILES = ("*.json", "*.txt", "*.md")
-# Weight files by format, the best first: one is enough.
-WEIGHT_FILES = {
-    "safetensors": "model.safetensors",
-    "pytorch": "pytorch_model.bin",
-    "tensorflow": "tf_model.h5",
-    "flax": "flax_model.msgpack",
-}
 
 
 def _boxed():
@@ -71,7 +66,7 @@ def resolve(
     token=None,
     force_download=False,
     subfolder="",
-    weights=tuple(WEIGHT_FILES),
+    weights=formats.WRITTEN,
 ):
     """The directory that holds the files of a checkpoint.
 
@@ -79,8 +74,8 @@ def resolve(
         name_or_path: an existing directory, else the name of a preset in the box, else a hub id
             ("owner/name"), whose files are downloaded into the hub's cache.
         subfolder: folder in there that has the files.
-        weights: for the hub, weight formats to choose from, the best first, of "safetensors",
-            "pytorch", "tensorflow", "flax"; () downloads none, all that a config needs.
+        weights: for the hub, weight formats to choose from, the best first, of
+            `weights.formats.WRITTEN`; () downloads none, all that a config needs.
         revision, cache_dir, local_files_only, token, force_download: as in huggingface_hub.
 
     Returns:
@@ -178,6 +173,12 @@ def _download(repo_id, subfolder, weights, *, local_files_only, **options):
         ) from None
 
 
+def _weight_patterns(names, files, prefix):
+    """The pattern of the first format, of those named, that a repository has files of, if any."""
+    patterns = [formats.TABLE[name].pattern for name in names]
+    return [pattern for pattern in patterns if fnmatch.filter(files, prefix + pattern)][:1]
+
+
 def upload(
     directory,
     repo_id,
@@ -229,14 +230,3 @@ def push(directory, kwargs, *, message, files=None):
     target = {"repo_id": pathlib.Path(directory).name, **kwargs}
     target["commit_message"] = target.get("commit_message") or message
     return upload(directory, files=files, **target)
-
-
-def weight_pattern(format):
-    """The pattern of a format's weight files, the whole one or shards."""
-    return WEIGHT_FILES[format].replace(".", "*.")
-
-
-def _weight_patterns(formats, files, prefix):
-    """The pattern of the first format that a repository has files of, if any."""
-    patterns = [weight_pattern(name) for name in formats]
-    return [pattern for pattern in patterns if fnmatch.filter(files, prefix + pattern)][:1]

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_roformer import hub
 from keras_roformer.backend import choose_backend
-from keras_roformer.cli.common import read_records
+from keras_roformer.records import read_records
 from keras_roformer.saving import atomic_folder, make_directory
 
 # Batches whose examples are sorted by length together, at most; and the pools of an epoch, at

@@ -17,11 +17,11 @@ from keras_roformer.cli.common import (
     quiet,
     read_texts,
 )
-from keras_roformer.hub import WEIGHT_FILES
+from keras_roformer.weights import formats
 
 DEFAULT_MODEL = "roformer_tiny_zh"
 
-_formats = click.Choice(tuple(WEIGHT_FILES))
+_formats = click.Choice(formats.WRITTEN)
 
 # The part of a model that a weight belongs to, as the beginning of the weight's name.
 _PART = re.compile(r".*?encoder\.layer\.\d+|.*?embeddings(_project)?(?=\.)|.*?pooler|[^.]+")

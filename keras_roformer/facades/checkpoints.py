@@ -13,7 +13,7 @@ from keras_roformer.config import CONFIG_NAME, RoFormerConfig, has_no_effect
 from keras_roformer.config_fields import dtype_name
 from keras_roformer.layers.initializers import deferred_values
 from keras_roformer.saving import atomic, make_directory
-from keras_roformer.weights import checkpoint, names, transfer
+from keras_roformer.weights import checkpoint, formats, names, transfer
 
 logger = logging.getLogger("keras_roformer")
 
@@ -23,7 +23,7 @@ FLOATING = ("float32", "bfloat16", "float16", "float64")
 class Checkpoints:
     """Loads and saves config, weights and what else a class keeps in a checkpoint.
 
-    A family says in which files: `save_format` (by `hub.WEIGHT_FILES`), `saves_safetensors` and
+    A family says in which files: `save_format` (a name in `formats.TABLE`), `saves_safetensors` and
     `saves_positions`; and may override the methods below that begin with an underscore.
     """
 
@@ -95,7 +95,7 @@ class Checkpoints:
         if state_dict is not None:
             tensors = {n: ops.convert_to_numpy(tensor) for n, tensor in state_dict.items()}
         else:
-            format = _format(directory, from_pt, from_tf, from_flax, use_safetensors)
+            format = formats.requested(directory, from_pt, from_tf, from_flax, use_safetensors)
             tensors = checkpoint.read(weights_path, format)
         with deferred_values():
             model = cls(config, *args, **model_kwargs)
@@ -213,7 +213,7 @@ class Checkpoints:
                 kinds=self._kinds(),
             )
         if pushes:
-            index = f"{hub.WEIGHT_FILES[format]}.index.json"  # of shards, where there are
+            index = formats.TABLE[format].index_file  # of shards, where there are
             written = [*_written, *texts, *(file.name for file in files), index]
             hub.push(directory, kwargs, message=self._upload_message, files=written)
 
@@ -273,25 +273,6 @@ def _find(name, **location):
     file = pathlib.Path(name) if name is not None and pathlib.Path(name).is_file() else None
     directory = hub.resolve(str(name if file is None else file.parent), **location)
     return directory, file or directory
-
-
-def _format(directory, from_pt, from_tf, from_flax, use_safetensors):
-    """The file format that the documented flags ask for; None for the first that is there."""
-
-    def has_files(format):  # or their index
-        return any(pathlib.Path(directory).glob(f"{hub.weight_pattern(format)}*"))
-
-    if use_safetensors:
-        return "safetensors"
-    if from_tf:
-        is_original = checkpoint.originals(directory) and not has_files("tensorflow")
-        return checkpoint.ORIGINAL if is_original else "tensorflow"
-    if from_flax:
-        return "flax"
-    # torch also writes safetensors, and those come first, as in transformers.
-    if (from_pt and not has_files("safetensors")) or use_safetensors is False:
-        return "pytorch"
-    return None
 
 
 def log_report(report, class_name, source):

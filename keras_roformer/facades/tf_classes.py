@@ -15,8 +15,9 @@ from keras_roformer.facades.checkpoints import floating_dtype, log_report
 from keras_roformer.facades.pretrained import FLAGS, INPUTS, PreTrained
 from keras_roformer.facades.tf_training import TFTraining
 from keras_roformer.generation import GenerationMixin
+from keras_roformer.keras_saves import AtomicSaves
 from keras_roformer.layers.rotary import rotation_from_table
-from keras_roformer.saving import AtomicSaves, make_directory
+from keras_roformer.saving import make_directory
 from keras_roformer.tasks import TASKS, build_encoder_layer, reduce_loss
 from keras_roformer.upstream import for_keras
 from keras_roformer.weights import checkpoint

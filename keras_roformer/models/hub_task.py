@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import keras
 
+from keras_roformer.keras_saves import AtomicSaves
 from keras_roformer.layers.policies import (
     is_mixed,
     joined_policies,
@@ -17,7 +18,6 @@ from keras_roformer.models import data
 from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.export import TorchModule, write_transformers
 from keras_roformer.models.preset_names import FromPreset
-from keras_roformer.saving import AtomicSaves
 
 
 class RoFormerTask(TorchModule, AtomicSaves, FromPreset):

@@ -9,6 +9,7 @@ import types
 
 import numpy as np
 
+from keras_roformer.limits import shortened
 from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows, padded_size
 
 # Batches are made smaller where their outputs would be more numbers than this (0.5 GB).
@@ -287,10 +288,6 @@ def one_of(name, value, known):
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
     return value
-
-
-def shortened(text):
-    return text if len(text) <= 40 else text[:39] + "…"
 
 
 def softmax(logits):

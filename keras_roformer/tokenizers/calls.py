@@ -4,6 +4,7 @@ import logging
 import operator
 from typing import NamedTuple
 
+from keras_roformer.limits import shortened
 from keras_roformer.tokenizers.core import Pieces
 from keras_roformer.tokenizers.packing import (
     BatchEncoding,
@@ -597,5 +598,4 @@ def check_side(name, side):
 
 def shorten(value):
     """``repr(value)``, cut off where it would fill an error message."""
-    shown = repr(value)
-    return shown if len(shown) < 80 else shown[:77] + "..."
+    return shortened(repr(value), 79)

@@ -13,7 +13,8 @@ import pytest
 from safetensors import numpy as safetensors_numpy
 
 from keras_roformer import weights
-from keras_roformer.weights import CheckpointError, flax_msgpack, pytorch_bin, tf_checkpoint
+from keras_roformer.weights import CheckpointError
+from keras_roformer.weights.formats import flax_msgpack, pytorch_bin, tf_checkpoint
 from tests.weights.common import CHECKPOINTS, assert_same, random_weights
 
 FORMATS = tuple(weights.FORMATS)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from keras_roformer import weights
-from keras_roformer.weights import flax_msgpack, layouts, pytorch_bin, safetensors_file
+from keras_roformer.weights import layouts
+from keras_roformer.weights.formats import flax_msgpack, pytorch_bin, safetensors_file
 from tests.weights.common import CHECKPOINTS, FLOATS, assert_same, random_weights
 
 FORMATS = tuple(weights.FORMATS)
@@ -199,7 +200,7 @@ def test_importing_weights_imports_no_framework():
 
 def test_tensorflow_checkpoint(tmp_path):
     tf = pytest.importorskip("tensorflow")
-    from keras_roformer.weights import tf_checkpoint
+    from keras_roformer.weights.formats import tf_checkpoint
 
     rng = np.random.default_rng(0)
     variables = {

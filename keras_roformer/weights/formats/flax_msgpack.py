@@ -124,7 +124,7 @@ class _Reader:
 
 
 def _flatten(tree: dict[str, Any], prefix: str, result: dict[str, np.ndarray]) -> None:
-    """Puts the arrays of a nested map into `result`, names joined by `/`."""
+    """Put the arrays of a nested map into `result`, names joined by `/`."""
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and _CHUNKED in value:
@@ -142,7 +142,7 @@ def _flatten(tree: dict[str, Any], prefix: str, result: dict[str, np.ndarray]) -
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes parameters named `a/b/kernel` as Flax does (not atomic: the caller renames)."""
+    """Write parameters named `a/b/kernel` as Flax does (not atomic: the caller renames)."""
     tree: dict[str, Any] = {}
     for name, array in tensors.items():
         *parents, leaf = name.split("/")

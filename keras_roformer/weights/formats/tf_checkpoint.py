@@ -45,7 +45,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _tensor(prefix: str, shards: int, name: str, fields: dict[int, list[Any]]) -> np.ndarray:
-    """Reads the tensor that an entry describes: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size."""
+    """The tensor that an entry describes: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size."""
     path = Path(f"{prefix}.data-{fields.get(3, [0])[0]:05d}-of-{shards:05d}")
     if 7 in fields or fields[1][0] not in _DTYPES:
         raise CheckpointError(

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_roformer.weights.weight_files import CheckpointError, broken, check_dtype, check_readable
 
-#: The first level of every variable's name: the model's, which readers ignore.
+# The first level of every variable's name: the model's, which readers ignore.
 _MODEL = "tf_ro_former"
 
 
@@ -52,7 +52,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _names(arrays: Mapping[str, np.ndarray], layers: set[str]) -> dict[str, np.ndarray]:
-    """Takes layer and model off the locations of a whole file; those of a shard have neither."""
+    """Take layer and model off the locations of a whole file; those of a shard have neither."""
     if not layers:
         return dict(arrays)
     result: dict[str, np.ndarray] = {}
@@ -66,7 +66,7 @@ def _names(arrays: Mapping[str, np.ndarray], layers: set[str]) -> dict[str, np.n
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes a whole tf_model.h5 (not atomic: the caller renames). bfloat16 becomes float32."""
+    """Write a whole tf_model.h5 (not atomic: the caller renames). bfloat16 becomes float32."""
     layers: dict[str, list[str]] = {}
     for name in tensors:
         layers.setdefault(name.partition("/")[0], []).append(name)
@@ -88,7 +88,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def write_shard(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes one shard of a tf_model.h5 (not atomic: the caller renames)."""
+    """Write one shard of a tf_model.h5 (not atomic: the caller renames)."""
     with _create(path) as file:
         file.attrs["layer_names"] = list(tensors)
         for name, array in tensors.items():
