@@ -120,7 +120,10 @@ def takes_spec(but=(), first=(), names=None):
         @functools.wraps(init)
         def construct(self, *args, spec=None, **kwargs):
             if spec is None:
-                given = signature.bind(self, *args, **kwargs).arguments
+                try:
+                    given = signature.bind(self, *args, **kwargs).arguments
+                except TypeError as error:
+                    raise TypeError(f"{init.__qualname__}() {error}") from None
                 del given["self"]
                 kwargs = {n: v for n, v in given.items() if n not in taken and n != "kwargs"}
                 kwargs |= given.get("kwargs", {})

@@ -85,16 +85,21 @@ class LinkedVariable(keras.Variable):
     """
 
     @property
+    def parameter(self):
+        """The `torch.nn.Parameter` that has the value, or its transpose."""
+        return self.source.parameter
+
+    @property
     def _value(self):
         return self.source.value
 
     @property
     def trainable(self):
-        return self.source.parameter.requires_grad
+        return self.parameter.requires_grad
 
     @trainable.setter
     def trainable(self, value):
-        self.source.parameter.requires_grad = value
+        self.parameter.requires_grad = value
 
     def set_data(self, tensor):
         """Take a tensor's memory, in the layout of the variable, for the parameter."""

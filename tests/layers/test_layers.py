@@ -472,7 +472,7 @@ class TestSpec:
         assert by_name.blocks[1].get_config()["layer_norm_eps"] == 1e-6
 
     def test_mistakes_are_named(self):
-        with pytest.raises(TypeError, match="intermediate_size"):
+        with pytest.raises(TypeError, match="RoFormerEncoder.*intermediate_size"):
             RoFormerEncoder(2, 16, 2)
         with pytest.raises(TypeError, match="multiple values.*num_layers"):
             RoFormerEncoder(2, 16, 2, 24, num_layers=3)
