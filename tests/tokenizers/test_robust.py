@@ -26,6 +26,7 @@ from keras_roformer.tokenizers import (
     RoFormerTokenizerFast,
 )
 from keras_roformer.tokenizers.core import _PLAIN_WORD, _UNPLAIN, _Finder
+from keras_roformer.tokenizers.packing import Packer
 from keras_roformer.tokenizers.rules import FastRule
 
 from .record import VOCAB
@@ -517,7 +518,7 @@ def test_batch_encoding_survives_pickling(monkeypatch):
     row = tokenizer([TEXT, "好"], padding=True)
     copied = copy.deepcopy(row)
     with monkeypatch.context() as patch:
-        patch.setattr(RoFormerTokenizerFast, "_encodings", None)  # nothing is tokenized again
+        patch.setattr(Packer, "encodings", None)  # nothing is tokenized again
         other = pickle.loads(pickle.dumps(row))
     assert isinstance(other, BatchEncoding) and other.data == row.data
     assert other.is_fast and other.n_sequences == 1
