@@ -3,6 +3,7 @@
 import logging
 import operator
 from collections.abc import Iterable, Mapping, Sized
+from itertools import islice
 
 from keras_roformer.tokenizers.batch_encoding import (
     BatchEncoding,
@@ -119,12 +120,9 @@ class Calls:
         check_text_input(text)
         if text_pair is not None:
             check_text_input(text_pair)
-        if arguments["is_split_into_words"]:
-            batched = (
-                isinstance(text, (list, tuple)) and text and isinstance(text[0], (list, tuple))
-            )
-        else:
-            batched = isinstance(text, (list, tuple))
+        batched = isinstance(text, (list, tuple))
+        if batched and arguments["is_split_into_words"]:
+            batched = text and isinstance(text[0], (list, tuple))
         if not batched:
             return self.encode_plus(text, text_pair, **arguments)
         if text_pair is None:
@@ -194,13 +192,8 @@ class Calls:
             raise TypeError(f"texts must be an iterable of texts, not one: {shorten(texts)}.")
         if not is_whole(batch_size) or batch_size < 1:
             raise ValueError(f"batch_size={batch_size!r} must be a whole number >= 1.")
-        batch = []
-        for text in texts:
-            batch.append(text)
-            if len(batch) == batch_size:
-                yield from self(batch, **kwargs)["input_ids"]
-                batch = []
-        if batch:
+        texts = iter(texts)
+        while batch := list(islice(texts, batch_size)):
             yield from self(batch, **kwargs)["input_ids"]
 
     def _encode(self, samples, batched, arguments):
@@ -428,7 +421,7 @@ class Calls:
         )
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
-        return clean_up(text) if clean_up_tokenization_spaces else text
+        return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
 
     def batch_decode(
         self, sequences, skip_special_tokens=False, clean_up_tokenization_spaces=None, **kwargs

@@ -39,10 +39,10 @@ def join_tokens(tokens, kept, *, spaces_between_special_tokens, attaches_punctua
     return text
 
 
-def clean_up(text):
-    """`text` without the spaces that English does not have before punctuation and contractions."""
+def clean_up(out_string):
+    """Takes out the spaces that English does not have before punctuation and contractions."""
     for spaced in (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"):
         if spaced == " n't":
-            text = text.replace(" ' ", "'")
-        text = text.replace(spaced, spaced[1:])
-    return text
+            out_string = out_string.replace(" ' ", "'")
+        out_string = out_string.replace(spaced, spaced[1:])
+    return out_string

@@ -7,45 +7,32 @@ from typing import NamedTuple
 
 
 class Flavour(NamedTuple):
-    """The decisions of one tokenizer class; a comment says what True means."""
+    """The decisions of one tokenizer class; the defaults are the slow class's.
 
-    is_fast: bool
+    A comment says what True means.
+    """
+
+    is_fast: bool = False
     # Tokens
-    replaces_added_tokens: bool  # an AddedToken with the content of an earlier one replaces it
-    counts_known_tokens: bool  # `add_tokens` counts tokens that had an id before
-    lists_special_tokens: bool  # special tokens of `add_tokens` join additional_special_tokens
-    skips_added_specials: bool  # `skip_special_tokens` skips added tokens marked special, too
-    names_unknown_ids: bool  # an id without a token becomes the unknown token, not None
-    attaches_punctuation: bool  # `decode` joins English punctuation to the token before it
+    replaces_added_tokens: bool = True  # an AddedToken given again replaces the first
+    counts_known_tokens: bool = False  # `add_tokens` counts tokens that had an id before
+    lists_special_tokens: bool = True  # `add_tokens` lists special ones as additional
+    skips_added_specials: bool = False  # added tokens marked special are special ids
+    names_unknown_ids: bool = True  # an id without a token is the unknown token, not None
+    attaches_punctuation: bool = False  # `decode` joins it to the token before
     # Pairs
-    takes_missing_pairs: bool  # None among the second texts of a batch means no second text
-    takes_empty_pair: bool  # an empty second text of a single call is a sequence, not none
-    types_bare_pairs: bool  # type ids tell sequences apart even without special tokens
+    takes_missing_pairs: bool = True  # None among a batch's second texts is no error
+    takes_empty_pair: bool = True  # an empty second text is a sequence, not none
+    types_bare_pairs: bool = False  # without special tokens type ids tell texts apart
     # Outputs
-    overflow_is_rows: bool  # what truncation cuts off becomes further rows, not a column
-    overflow_stands_first: bool  # the columns of the overflow come before the input ids
-    counts_before_padding: bool  # `return_length` counts the rows of a batch without padding
-    keeps_length_list: bool  # the length of a single row stays in a list
+    overflow_is_rows: bool = False  # what truncation cuts off is rows, not a column
+    overflow_stands_first: bool = True  # its columns come before the input ids
+    counts_before_padding: bool = True  # a batch's `return_length` leaves padding out
+    keeps_length_list: bool = False  # the length of a single row stays in a list
     # Files
-    writes_tokenizer_json: bool
+    writes_tokenizer_json: bool = False
 
 
-SLOW = Flavour(
-    is_fast=False,
-    replaces_added_tokens=True,
-    counts_known_tokens=False,
-    lists_special_tokens=True,
-    skips_added_specials=False,
-    names_unknown_ids=True,
-    attaches_punctuation=False,
-    takes_missing_pairs=True,
-    takes_empty_pair=True,
-    types_bare_pairs=False,
-    overflow_is_rows=False,
-    overflow_stands_first=True,
-    counts_before_padding=True,
-    keeps_length_list=False,
-    writes_tokenizer_json=False,
-)
-# Each of these is a difference: what the slow class does, the fast class does not.
+SLOW = Flavour()
+# Each field is a difference: what the slow class does, the fast class does not.
 FAST = Flavour(*(not decision for decision in SLOW))

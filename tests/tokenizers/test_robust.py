@@ -26,6 +26,7 @@ from keras_roformer.tokenizers import (
     RoFormerTokenizerFast,
 )
 from keras_roformer.tokenizers.core import _PLAIN_WORD, _UNPLAIN, _Finder
+from keras_roformer.tokenizers.flavours import FAST, SLOW
 from keras_roformer.tokenizers.packing import Packer
 from keras_roformer.tokenizers.rules import FastRule
 
@@ -528,3 +529,16 @@ def test_batch_encoding_survives_pickling(monkeypatch):
     assert row.encodings and copied.word_ids(1) == row.word_ids(1)
     other = pickle.loads(pickle.dumps(row))
     assert other.word_ids(1) == row.word_ids(1) and other.char_to_token(1, 0) == 1
+
+
+@BOTH
+def test_results_keep_the_tokens_that_they_were_made_with(cls):
+    tokenizer = cls(VOCAB)
+    row, expected = tokenizer([TEXT, "好"], padding=True), cls(VOCAB)([TEXT, "好"], padding=True)
+    tokenizer.pad_token = "好"
+    tokenizer.add_tokens(["非常好"])
+    assert [row.tokens(i) for i in (0, 1)] == [expected.tokens(i) for i in (0, 1)]
+
+
+def test_flavours_differ_in_every_decision():
+    assert all(slow is not fast for slow, fast in zip(SLOW, FAST, strict=True))
