@@ -58,7 +58,7 @@ def find(directory: str | Path, format: str | None = None) -> Found:
         whole = row.whole_files(directory)
         if len(whole) > 1:
             raise CheckpointError(
-                f"{directory}: several checkpoints "
+                f"{directory}: several TensorFlow checkpoints "
                 f"({', '.join(path.name for path in whole)}); give the path of one of them."
             )
         if whole:
