@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from keras_roformer import weights
-from keras_roformer.weights import layouts
+from keras_roformer.weights import formats, layouts
 from keras_roformer.weights.formats import flax_msgpack, pytorch_bin, safetensors_file
 from tests.weights.common import CHECKPOINTS, FLOATS, assert_same, random_weights
 
@@ -186,12 +186,40 @@ def test_messagepack_reader_agrees_with_msgpack(value):
 def test_importing_weights_imports_no_framework():
     root = str(Path(weights.__file__).parents[2])
     code = (
-        f"import sys; sys.path.insert(0, {root!r}); import keras_roformer.weights\n"
+        f"import sys; sys.path.insert(0, {root!r})\n"
+        "from keras_roformer.weights import formats, read\n"
+        "for row in formats.TABLE.values(): row.code\n"
         "names = 'keras torch tensorflow jax flax transformers h5py msgpack'.split()\n"
         "sys.exit(', '.join(name for name in names if name in sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stderr.strip() == ""
+
+
+def test_each_row_has_a_module_with_the_same_verbs():
+    for row in formats.TABLE.values():
+        assert callable(row.code.read) and hasattr(row.code, "write") == row.is_written
+
+
+@pytest.mark.parametrize(
+    "files, arguments, expected",
+    [
+        (["model.safetensors", "tf_model.h5"], {}, None),
+        (["tf_model.h5"], {"use_safetensors": True, "from_tf": True}, "safetensors"),
+        (["model.safetensors"], {"use_safetensors": False}, "pytorch"),
+        (["pytorch_model.bin"], {"use_safetensors": False, "from_tf": True}, "tensorflow"),
+        (["model.safetensors.index.json", "pytorch_model.bin"], {"from_pt": True}, None),
+        (["pytorch_model.bin", "tf_model.h5"], {"from_pt": True}, "pytorch"),
+        (["bert_model.ckpt.index"], {"from_tf": True}, "original"),
+        (["bert_model.ckpt.index", "tf_model.h5.index.json"], {"from_tf": True}, "tensorflow"),
+        ([], {"from_tf": True}, "tensorflow"),
+        ([], {"from_flax": True, "from_pt": True}, "flax"),
+    ],
+)
+def test_what_the_arguments_of_from_pretrained_ask_for(tmp_path, files, arguments, expected):
+    for name in files:
+        (tmp_path / name).touch()
+    assert formats.requested(tmp_path, **arguments) == expected
 
 
 def test_tensorflow_checkpoint(tmp_path):
