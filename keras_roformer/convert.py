@@ -7,9 +7,8 @@ import shutil
 import numpy as np
 
 from keras_roformer import hub
-from keras_roformer.backend import choose_backend
+from keras_roformer.backend import FAMILIES, choose_backend
 from keras_roformer.config import CONFIG_NAME, RoFormerConfig
-from keras_roformer.pipelines.runtime import RUNTIMES, runtime_of
 from keras_roformer.saving import atomic_folder
 from keras_roformer.weights import checkpoint, names
 
@@ -123,7 +122,7 @@ def _model_class(config, tensors, backend):
     named = (config.architectures or [""])[0].removeprefix("Flax").removeprefix("TF")
     head = next((head for name, head in heads.items() if name in tensors), "Model")
     task = named.removeprefix("RoFormer") if named.startswith("RoFormer") else head
-    return getattr(keras_roformer, f"{RUNTIMES[backend].prefix}RoFormer{task}")
+    return getattr(keras_roformer, f"{FAMILIES[backend]}RoFormer{task}")
 
 
 def _load(cls, directory, format):
@@ -145,12 +144,10 @@ def _difference(first, second, config):
         "input_ids": rng.integers(0, config.vocab_size, shape).astype("int32"),
         "attention_mask": np.ones(shape, "int32"),
     }
-    class_name = type(first).__name__.removeprefix(first.family)
-    runtime = runtime_of(first, "convert", class_name)()
     outputs = []
     for model in (first, second):
-        runtime.place(model)
-        outputs.append(runtime.predict(model, dict(batch)))
+        model.prepare_prediction()
+        outputs.append(model.predict_arrays(batch))
     return max(
         float(np.max(np.abs(outputs[0][name] - outputs[1][name])) / np.max(np.abs(value)))
         for name, value in outputs[0].items()

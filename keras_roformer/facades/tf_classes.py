@@ -14,6 +14,7 @@ from keras_roformer import outputs
 from keras_roformer.config import RoFormerConfig
 from keras_roformer.facades.call_checks import as_arrays
 from keras_roformer.facades.pretrained import FLAGS, INPUTS, PreTrained, floating_dtype, log_report
+from keras_roformer.facades.tf_door import TFDoor
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers.rotary import rotation_from_table
 from keras_roformer.saving import AtomicSaves, make_directory
@@ -29,7 +30,7 @@ MIXED = ("mixed_bfloat16", "mixed_float16")
 OUTPUT_OF = {"labels": "logits", "start_positions": "start_logits", "end_positions": "end_logits"}
 
 
-class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
+class TFRoFormerPreTrainedModel(AtomicSaves, TFDoor, PreTrained, keras.Model):
     """Base of the TensorFlow classes: a Keras model that takes its inputs in three formats.
 
     Inputs may come by keyword, or all in the first argument: one tensor (the token ids), a list or
@@ -54,9 +55,11 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
     def arguments(task):
         return (*INPUTS, *FLAGS, *TASKS[task].labels, "training")
 
-    def __init__(self, config, *inputs, **kwargs):
+    def __init__(self, config, *inputs, _add_pooler=True, **kwargs):
         self._refuse(inputs, {})
         super().__init__(**kwargs)
+        if not _add_pooler:
+            self.add_pooler = False
         self.config = self._check_config(config)
         self.num_labels = self.config.num_labels
         self.network = self._make_network(dtype=self.dtype_policy)
@@ -99,11 +102,12 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
 
     @classmethod
     def _pop_model_kwargs(cls, kwargs):
+        own = {name: kwargs.pop(name) for name in ("_add_pooler",) if name in kwargs}
         if not kwargs.get("dtype"):
-            return {}
+            return own
         dtype = kwargs.pop("dtype")
         is_mixed = isinstance(dtype, str) and dtype in MIXED
-        return {"dtype": dtype if is_mixed else floating_dtype(dtype)}
+        return {**own, "dtype": dtype if is_mixed else floating_dtype(dtype)}
 
     # fit and evaluate
 
@@ -401,7 +405,9 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
         log_report(report, type(self).__name__, name)
 
     def get_config(self):
-        return {"config": self.config.to_dict(), "name": self.name, "dtype": self.dtype_policy.name}
+        without = {} if self.add_pooler == type(self).add_pooler else {"_add_pooler": False}
+        own = {"config": self.config.to_dict(), **without}
+        return {**own, "name": self.name, "dtype": self.dtype_policy.name}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

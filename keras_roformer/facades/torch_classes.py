@@ -8,6 +8,7 @@ import torch
 from keras_roformer import outputs
 from keras_roformer.facades import torch_tree
 from keras_roformer.facades.pretrained import CONTEXT, FLAGS, INPUTS, PreTrained, floating_dtype
+from keras_roformer.facades.torch_door import TorchDoor
 from keras_roformer.facades.torch_utilities import Utilities
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers import kernels
@@ -18,7 +19,7 @@ from keras_roformer.weights import names, transfer
 outputs.register_torch()
 
 
-class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
+class RoFormerPreTrainedModel(Utilities, TorchDoor, PreTrained, torch_tree.Tree):
     """Base of the torch classes: a tree of modules with transformers' names, which the Keras layers
     compute with (see `facades.torch_tree`).
 
