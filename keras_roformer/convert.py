@@ -7,9 +7,8 @@ import shutil
 import numpy as np
 
 from keras_roformer import hub
-from keras_roformer.backend import choose_backend
+from keras_roformer.backend import FAMILIES, choose_backend
 from keras_roformer.config import CONFIG_NAME, RoFormerConfig
-from keras_roformer.pipelines.runtime import RUNTIMES, runtime_of
 from keras_roformer.saving import atomic_folder
 from keras_roformer.weights import checkpoint, formats, names
 
@@ -45,7 +44,7 @@ def convert_checkpoint(source, target, to="safetensors", source_format=None, bac
     found = checkpoint.find(directory, source_format)
     tensors = checkpoint.read(directory, source_format)
     config = RoFormerConfig.from_directory(directory)
-    model_class = _model_class(config, tensors, RUNTIMES[backend].prefix)
+    model_class = _model_class(config, tensors, FAMILIES[backend])
     model = _load(model_class, directory, found.format)
     report = {
         "from": found.format,
@@ -140,12 +139,10 @@ def _difference(first, second, config):
         "input_ids": rng.integers(0, config.vocab_size, shape).astype("int32"),
         "attention_mask": np.ones(shape, "int32"),
     }
-    class_name = type(first).__name__.removeprefix(first.family)
-    runtime = runtime_of(first, "convert", class_name)()
     outputs = []
     for model in (first, second):
-        runtime.place(model)
-        outputs.append(runtime.predict(model, dict(batch)))
+        model.prepare_prediction()
+        outputs.append(model.predict_arrays(batch))
     return max(
         float(np.max(np.abs(outputs[0][name] - outputs[1][name])) / np.max(np.abs(value)))
         for name, value in outputs[0].items()

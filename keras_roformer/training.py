@@ -307,7 +307,7 @@ def batches_of(encoded, batch_size, rng):
     """
     import keras
 
-    from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows
+    from keras_roformer.batches import mask_of_lengths, padded_rows
 
     lengths = np.array([len(ids) for ids, _, _ in encoded])
     widths = None

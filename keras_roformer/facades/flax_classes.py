@@ -10,6 +10,7 @@ import numpy as np
 from keras_roformer import outputs
 from keras_roformer.config_fields import dtype_name
 from keras_roformer.facades.call_checks import as_arrays
+from keras_roformer.facades.flax_door import FlaxDoor
 from keras_roformer.facades.pretrained import FLAGS, PreTrained
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.upstream import for_keras
@@ -22,7 +23,7 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixe
 outputs.register_jax()
 
 
-class FlaxRoFormerPreTrainedModel(PreTrained):
+class FlaxRoFormerPreTrainedModel(FlaxDoor, PreTrained):
     """Base of the Flax classes.
 
     Args:

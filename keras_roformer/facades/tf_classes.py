@@ -13,6 +13,7 @@ from keras_roformer.config import RoFormerConfig
 from keras_roformer.facades.call_checks import as_arrays
 from keras_roformer.facades.checkpoints import floating_dtype, log_report
 from keras_roformer.facades.pretrained import FLAGS, INPUTS, PreTrained
+from keras_roformer.facades.tf_door import TFDoor
 from keras_roformer.facades.tf_training import TFTraining
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.keras_saves import AtomicSaves
@@ -29,7 +30,7 @@ MIXED = ("mixed_bfloat16", "mixed_float16")
 
 
 class TFRoFormerPreTrainedModel(
-    AtomicSaves, TFTraining, for_keras.ServingSignature, PreTrained, keras.Model
+    AtomicSaves, TFTraining, for_keras.ServingSignature, TFDoor, PreTrained, keras.Model
 ):
     """Base of the TensorFlow classes: a Keras model that takes its inputs in three formats.
 
@@ -54,9 +55,11 @@ class TFRoFormerPreTrainedModel(
     def arguments(task):
         return (*INPUTS, *FLAGS, *TASKS[task].labels, "training")
 
-    def __init__(self, config, *inputs, **kwargs):
+    def __init__(self, config, *inputs, _add_pooler=True, **kwargs):
         self._refuse(inputs, {})
         super().__init__(**kwargs)
+        if not _add_pooler:
+            self.add_pooler = False
         self.config = self._check_config(config)
         self.num_labels = self.config.num_labels
         self.network = self._make_network(dtype=self.dtype_policy)
@@ -99,11 +102,12 @@ class TFRoFormerPreTrainedModel(
 
     @classmethod
     def _pop_model_kwargs(cls, kwargs):
+        own = {name: kwargs.pop(name) for name in ("_add_pooler",) if name in kwargs}
         if not kwargs.get("dtype"):
-            return {}
+            return own
         dtype = kwargs.pop("dtype")
         is_mixed = isinstance(dtype, str) and dtype in MIXED
-        return {"dtype": dtype if is_mixed else floating_dtype(dtype)}
+        return {**own, "dtype": dtype if is_mixed else floating_dtype(dtype)}
 
     # Parts
 
@@ -214,7 +218,9 @@ class TFRoFormerPreTrainedModel(
         log_report(report, type(self).__name__, name)
 
     def get_config(self):
-        return {"config": self.config.to_dict(), "name": self.name, "dtype": self.dtype_policy.name}
+        without = {} if self.add_pooler == type(self).add_pooler else {"_add_pooler": False}
+        own = {"config": self.config.to_dict(), **without}
+        return {**own, "name": self.name, "dtype": self.dtype_policy.name}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

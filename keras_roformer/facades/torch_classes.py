@@ -9,6 +9,7 @@ from keras_roformer import outputs
 from keras_roformer.facades import torch_tree
 from keras_roformer.facades.checkpoints import floating_dtype
 from keras_roformer.facades.pretrained import CONTEXT, FLAGS, INPUTS, PreTrained
+from keras_roformer.facades.torch_door import TorchDoor
 from keras_roformer.facades.torch_utilities import Utilities
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers import kernels
@@ -20,7 +21,9 @@ from keras_roformer.weights import names, transfer
 outputs.register_torch()
 
 
-class RoFormerPreTrainedModel(Utilities, PreTrained, for_torch.WatchedModule, torch_tree.Tree):
+class RoFormerPreTrainedModel(
+    Utilities, TorchDoor, PreTrained, for_torch.WatchedModule, torch_tree.Tree
+):
     """Base of the torch classes: a tree of modules with transformers' names, which the Keras layers
     compute with (see `facades.torch_tree`).
 

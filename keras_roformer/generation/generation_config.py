@@ -7,9 +7,9 @@ import numbers
 import pathlib
 
 import numpy as np
-from keras import ops
 
 from keras_roformer import hub
+from keras_roformer.arrays import to_numpy
 from keras_roformer.config import read_json
 from keras_roformer.saving import atomic, make_directory
 
@@ -278,8 +278,3 @@ def _require(condition, name, value, wanted):
 def _as_list(tokens):
     """None, a number, or several, as a list of integers."""
     return [] if tokens is None else [int(token) for token in np.ravel(to_numpy(tokens))]
-
-
-def to_numpy(value):
-    """A tensor, number or list as an array."""
-    return ops.convert_to_numpy(value) if hasattr(value, "shape") else np.asarray(value)

@@ -11,6 +11,7 @@ import pytest
 
 import keras_roformer
 from keras_roformer import RoFormerConfig
+from keras_roformer.arrays import log_softmax
 from keras_roformer.generation import GenerationConfig, decoding, processors
 from tests.conftest import FAMILY_PREFIX
 from tests.tolerances import FLOAT32
@@ -99,7 +100,7 @@ def check_cached_logits(model, mask):
     found = []
     for use_cache in (True, False):
         prompt = decoding.Prompt.make(PROMPT.astype("int32"), mask.astype("int32"), None)
-        with model._backend.inference(model):
+        with model.inference():
             run = decoding.Decoding(*model._runner(None), prompt, {}, 9, use_cache)
             found.append([run.start(1), *(run.advance(tokens.astype("int32")) for tokens in steps)])
     np.testing.assert_allclose(found[0], found[1], **FLOAT32)
@@ -299,7 +300,7 @@ def test_wide_beam_search_finds_the_best_sequence():
     endings = np.array(list(itertools.product(range(8), repeat=2)))
     tokens = np.concatenate([np.repeat(prompt, 64, axis=0), endings], axis=1)
     logits = model(input_ids=tensor(tokens)).logits
-    log_probs = processors.log_softmax(keras.ops.convert_to_numpy(logits))[:, 4:6]
+    log_probs = log_softmax(keras.ops.convert_to_numpy(logits))[:, 4:6]
     totals = np.take_along_axis(log_probs, endings[..., None], axis=2).sum(axis=(1, 2))
     found = model.generate(
         tensor(prompt),
@@ -432,7 +433,7 @@ def test_scores_of_transitions(model):
     found = model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
     tokens = keras.ops.convert_to_numpy(output.sequences)
     for i in range(5):
-        logits = processors.log_softmax(next_logits(model, tokens[:, : 5 + i]))
+        logits = log_softmax(next_logits(model, tokens[:, : 5 + i]))
         wanted = logits[np.arange(3), tokens[:, 5 + i]]
         np.testing.assert_allclose(found[:, i], wanted, **FLOAT32)
     beams = dict(num_beams=3, num_return_sequences=2, eos_token_id=30, length_penalty=0.5)
@@ -563,7 +564,7 @@ def test_support_and_frequencies(model, parameters):
         seed=0,
         **parameters,
     )[:, 5]
-    probabilities = np.exp(processors.log_softmax(next_logits(model, PROMPT[:1])[0] / temperature))
+    probabilities = np.exp(log_softmax(next_logits(model, PROMPT[:1])[0] / temperature))
     order = np.argsort(-probabilities)
     if parameters["top_k"]:
         kept = order[: parameters["top_k"]]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_roformer.pipelines import pipeline, pipeline_base
-from keras_roformer.pipelines.runtime import RUNTIMES
+from keras_roformer.pipelines.devices import DEVICES
 from keras_roformer.tokenizers import RoFormerTokenizerFast
 from tests.pipelines import pipeline_tools as tools
 from tests.tolerances import FLOAT32
@@ -183,7 +183,7 @@ def test_on_the_cpu(fill, checkpoint, device, caplog):
 @pytest.fixture
 def no_gpu(backend, monkeypatch):
     """The suite may run where there is one."""
-    monkeypatch.setattr(RUNTIMES[backend], "has_gpu", lambda self: False)
+    monkeypatch.setattr(DEVICES[backend], "has_gpu", lambda: False)
 
 
 @pytest.mark.parametrize("device", [0, "cuda:0", "gpu"])
@@ -292,9 +292,8 @@ def test_ids_that_the_model_does_not_know(fill, checkpoint, tmp_path):
     tokenizer = RoFormerTokenizerFast(str(tmp_path / "vocab.txt"))
     too_large = pipeline("fill-mask", checkpoint, tokenizer)
     size = fill.model.config.vocab_size
-    with pytest.raises(
-        ValueError, match=re.escape(f"id {size}, but the model knows only ids below")
-    ):
+    expected = re.escape(f"the id {size}, but {type(fill.model).__name__} knows the ids 0 to")
+    with pytest.raises(IndexError, match=expected):
         too_large("公园[MASK]")
 
 
