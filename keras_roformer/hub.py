@@ -95,16 +95,8 @@ def resolve(
     elif path.is_file():
         raise ValueError(f"{name} is a file; give the directory that holds the checkpoint's files")
     elif is_hub_id(name):
-        directory = _download(
-            name,
-            subfolder,
-            weights,
-            local_files_only=local_files_only,
-            force_download=force_download,
-            revision=revision,
-            cache_dir=cache_dir,
-            token=token,
-        )
+        location = dict(revision=revision, cache_dir=cache_dir, token=token)
+        directory = _download(name, subfolder, weights, local_files_only, force_download, location)
     else:
         raise ValueError(unknown(name, boxed))
     if not (directory / subfolder).is_dir():
@@ -127,24 +119,23 @@ def unknown(name, presets, which="Presets in the box"):
     )
 
 
-def _download(repo_id, subfolder, weights, *, local_files_only, **options):
+def _download(repo_id, subfolder, weights, local_files_only, force_download, location):
     # Here, as it takes a while to import and boxed presets do not need it.
     import huggingface_hub
     from huggingface_hub import errors
 
-    location = {name: options[name] for name in ("revision", "cache_dir", "token")}
     found = "it is not asked (local_files_only)"
     if not local_files_only:
-        hub = huggingface_hub.HfApi(token=options["token"])
+        hub = huggingface_hub.HfApi(token=location["token"])
         try:
-            files = hub.list_repo_files(repo_id, revision=options["revision"])
+            files = hub.list_repo_files(repo_id, revision=location["revision"])
         except errors.GatedRepoError:
             raise OSError(
                 f"the hub gives {repo_id!r} only to accounts that it accepted: ask for access on "
                 "its page and pass token="
             ) from None
         except errors.RevisionNotFoundError:
-            raise ValueError(f"{repo_id!r} has no revision {options['revision']!r}") from None
+            raise ValueError(f"{repo_id!r} has no revision {location['revision']!r}") from None
         except errors.RepositoryNotFoundError:
             raise ValueError(
                 f"{unknown(repo_id, _boxed())}, and the hub has none of this name; if it is "
@@ -158,7 +149,7 @@ def _download(repo_id, subfolder, weights, *, local_files_only, **options):
             path = huggingface_hub.snapshot_download(
                 repo_id,
                 allow_patterns=[prefix + pattern for pattern in patterns],
-                force_download=options["force_download"],
+                force_download=force_download,
                 **location,
             )
             return pathlib.Path(path)

@@ -107,8 +107,8 @@ def fine_tune(
     )
     with deferred_values():
         network = RoFormerNetwork(config, task=network_task)
-    report = transfer.load(network, checkpoint.read(directory), source=str(model))
-    transfer.draw(network, report.absent_keys)
+    loaded = transfer.load(network, checkpoint.read(directory), source=str(model))
+    transfer.draw(network, loaded.absent_keys)
     classifier = trainable(network)
 
     encode = encode_texts if task == "text-classification" else _encode_words

@@ -1,11 +1,11 @@
 """The commands that run pipelines."""
 
-import dataclasses
 import itertools
 import json
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import click
 
@@ -332,14 +332,8 @@ def _shown(item):
     return item if isinstance(item, str) else " | ".join(map(str, item.values()))
 
 
-@dataclasses.dataclass(frozen=True)
-class _View:
-    """What the command knows of a task.
-
-    Attributes:
-        show: how its results are shown.
-        fields: the parts of one input, for `read_texts`.
-    """
+class _View(NamedTuple):
+    """How a task's results are shown, and the parts of one input, for `read_texts`."""
 
     show: Callable = _show_json
     fields: tuple[str, ...] = ("text",)

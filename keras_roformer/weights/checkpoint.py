@@ -58,7 +58,7 @@ def find(directory: str | Path, format: str | None = None) -> Found:
         whole = row.whole_files(directory)
         if len(whole) > 1:
             raise CheckpointError(
-                f"{directory}: several checkpoints "
+                f"{directory}: several TensorFlow checkpoints "
                 f"({', '.join(path.name for path in whole)}); give the path of one of them."
             )
         if whole:
@@ -86,7 +86,8 @@ def read(directory: str | Path, format: str | None = None) -> dict[str, np.ndarr
     tensors: dict[str, np.ndarray] = {}
     for path in found.files:
         row = formats.TABLE[found.format]
-        stored, layout = row.read(path)
+        stored, metadata = row.code.read(path)
+        layout = metadata.get("format", row.layout)  # transformers' TF and Flax save here too
         if layout != row.layout and layout not in layouts.LAYOUTS:
             raise CheckpointError(
                 f"{path}: its metadata says format {layout!r}, expected one of "
@@ -130,6 +131,7 @@ def write(
     directory = Path(directory)
     _check_format(format, FORMATS)
     row, limit = formats.TABLE[format], _parse_size(max_shard_size)
+    metadata = {"format": row.layout, **(metadata or {})}
     whole, index = directory / row.file, directory / row.index_file
     for name, array in tensors.items():
         check_dtype(whole, name, getattr(array, "dtype", type(array)))
@@ -141,7 +143,7 @@ def write(
     shards = _split(stored, limit)
     if len(shards) == 1:
         with atomic(whole) as temporary:
-            row.write(temporary, shards[0], metadata)
+            row.code.write(temporary, shards[0], metadata)
         files, outdated = [whole], [index]
     else:
         files = _write_shards(row, directory, shards, metadata)
@@ -169,7 +171,7 @@ def _write_shards(
     row: Format,
     directory: Path,
     shards: list[dict[str, np.ndarray]],
-    metadata: Mapping[str, str] | None,
+    metadata: Mapping[str, str],
 ) -> list[Path]:
     """Write shards under names that are free, so that an older set stays whole beside them."""
     stem, suffix = Path(row.file).stem, Path(row.file).suffix
@@ -180,7 +182,7 @@ def _write_shards(
         for number, shard in enumerate(shards, 1):
             files.append(directory / f"{stem}-{number:05d}-of-{len(shards):05d}{suffix}")
             with atomic(files[-1]) as temporary:
-                row.write(temporary, shard, metadata, is_shard=True)
+                row.code.write(temporary, shard, metadata, is_shard=True)
     except BaseException:
         for file in files:
             file.unlink(missing_ok=True)

@@ -366,7 +366,7 @@ def test_broken_tensorflow_checkpoint(tmp_path):
     names = ("bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001")
     for name in names:
         (tmp_path / name).write_bytes((source / name).read_bytes())
-    assert len(tf_checkpoint.read(tmp_path / "bert_model.ckpt")) == 4
+    assert len(tf_checkpoint.read(tmp_path / "bert_model.ckpt")[0]) == 4
     for name in names:
         whole = (tmp_path / name).read_bytes()
         for length in range(len(whole)):

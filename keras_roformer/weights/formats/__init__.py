@@ -1,17 +1,16 @@
 """The table of weight file formats, in the order in which a directory is searched.
 
-A new format is a module beside this one and a row of `TABLE`. The module has `read(path)`, the
-stored tensors of one file, and `write(path, tensors)`; it is imported when a file is read or
-written, so that names of files can be asked for without NumPy.
+A new format is a module beside this one and a row of `TABLE`. All modules have the same verbs:
+`read(path)` gives the stored tensors of one file and its metadata, and
+`write(path, tensors, metadata, is_shard)` is its reverse. A module is imported when a file is read
+or written, so that names of files can be asked for without NumPy.
 """
 
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    import numpy as np
+from types import ModuleType
+from typing import NamedTuple
 
 
 class Format(NamedTuple):
@@ -21,14 +20,12 @@ class Format(NamedTuple):
         name: what arguments, reports and errors call it.
         file: transformers' name of a file with all weights. Shards lie beside an index,
             `<file>.index.json`.
-        layout: names and axes of the stored tensors: a key of `layouts.LAYOUTS`, or "original".
+        layout: names and axes of the stored tensors: a key of `layouts.LAYOUTS`, or "original". The
+            "format" of a file's metadata may say another.
         module: the module of this package that reads and writes it.
         request: arguments of the documented `from_pretrained` that ask for it.
         any_name: pattern of the file where its name is free.
         is_written: whether it can be saved; other formats are only read, and never downloaded.
-        has_metadata: the module's `read` gives `(tensors, metadata)`, where "format" may name a
-            layout other than `layout`, and its `write` takes metadata.
-        has_own_shards: a shard differs from a whole file; the module has `write_shard`.
     """
 
     name: str
@@ -38,8 +35,6 @@ class Format(NamedTuple):
     request: Mapping[str, bool]
     any_name: str | None = None
     is_written: bool = True
-    has_metadata: bool = False
-    has_own_shards: bool = False
 
     @property
     def index_file(self) -> str:
@@ -56,31 +51,9 @@ class Format(NamedTuple):
         found = sorted(directory.glob(self.any_name or self.file))
         return [path for path in found if path.is_file()]
 
-    def read(self, path: Path) -> tuple[dict[str, "np.ndarray"], str]:
-        """The tensors of one file under their stored names, and the layout that they have."""
-        stored = self._code.read(path)
-        if not self.has_metadata:
-            return stored, self.layout
-        tensors, metadata = stored
-        return tensors, metadata.get("format", self.layout)
-
-    def write(
-        self,
-        path: Path,
-        tensors: Mapping[str, "np.ndarray"],
-        metadata: Mapping[str, str] | None = None,
-        is_shard: bool = False,
-    ) -> None:
-        """Write tensors that have the format's layout (not atomic: the caller renames)."""
-        if self.has_metadata:
-            self._code.write(path, tensors, {"format": self.layout, **(metadata or {})})
-        elif self.has_own_shards and is_shard:
-            self._code.write_shard(path, tensors)
-        else:
-            self._code.write(path, tensors)
-
     @property
-    def _code(self) -> Any:
+    def code(self) -> ModuleType:
+        """The module that reads and writes the format."""
         return importlib.import_module(f"{__name__}.{self.module}")
 
 
@@ -88,43 +61,25 @@ TABLE: dict[str, Format] = {
     format.name: format
     for format in (
         Format(
-            "safetensors",
-            "model.safetensors",
-            layout="pt",
-            module="safetensors_file",
-            request={"use_safetensors": True},
-            has_metadata=True,
+            "safetensors", "model.safetensors", "pt", "safetensors_file", {"use_safetensors": True}
         ),
+        # Another format that is asked for by name goes before use_safetensors=False.
         Format(
             "pytorch",
             "pytorch_model.bin",
-            layout="pt",
-            module="pytorch_bin",
-            # Another format that is asked for by name goes before use_safetensors=False.
-            request={"use_safetensors": False, "from_tf": False, "from_flax": False},
+            "pt",
+            "pytorch_bin",
+            {"use_safetensors": False, "from_tf": False, "from_flax": False},
         ),
-        Format(
-            "tensorflow",
-            "tf_model.h5",
-            layout="tf",
-            module="tf_h5",
-            request={"from_tf": True},
-            has_own_shards=True,
-        ),
-        Format(
-            "flax",
-            "flax_model.msgpack",
-            layout="flax",
-            module="flax_msgpack",
-            request={"from_flax": True},
-        ),
+        Format("tensorflow", "tf_model.h5", "tf", "tf_h5", {"from_tf": True}),
+        Format("flax", "flax_model.msgpack", "flax", "flax_msgpack", {"from_flax": True}),
         # Of the original TensorFlow code and bert4keras; beside it lies bert_model.ckpt.data-….
         Format(
             "original",
             "bert_model.ckpt.index",
-            layout="original",
-            module="tf_checkpoint",
-            request={"from_tf": True},
+            "original",
+            "tf_checkpoint",
+            {"from_tf": True},
             any_name="*.ckpt*.index",
             is_written=False,
         ),

@@ -41,8 +41,8 @@ _BROKEN = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, 
 _BROKEN += (OSError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a pytorch_model.bin under their stored names."""
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors of a pytorch_model.bin under their stored names; it has no metadata."""
     check_readable(path)
     with open(path, "rb") as file:
         read_content = _read_zip if file.read(2) == b"PK" else _read_legacy
@@ -50,7 +50,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         content, storages = read_content(path)
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}, expected a dict of tensors")
-        return {name: _array(name, tensor, storages) for name, tensor in content.items()}
+        return {name: _array(name, tensor, storages) for name, tensor in content.items()}, {}
     except CheckpointError:
         raise
     except _BROKEN as error:
@@ -257,7 +257,9 @@ def _unpickle(file: io.BytesIO | mmap.mmap, path: Path, sizes: dict[str, int] | 
                 raise ValueError(f"its pickle uses {opcode.name}, which no weights need")
 
 
-def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+def write(
+    path: Path, tensors: Mapping[str, np.ndarray], metadata: object = None, is_shard: bool = False
+) -> None:
     """Write a pytorch_model.bin that `torch.load` reads (not atomic: the caller renames)."""
     storage_names = {dtype: name for name, dtype in _STORAGES.items()}
     ordered_dict = b"ccollections\nOrderedDict\n)R"
