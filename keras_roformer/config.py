@@ -20,27 +20,15 @@ from keras_roformer.saving import atomic, make_directory
 logger = logging.getLogger("keras_roformer")
 
 CONFIG_NAME = "config.json"
-ORIGINAL_CONFIG_NAME = "bert_config.json"
 
 # More than any data set has. Every label has a name, and a config.json may say a trillion.
 MOST_LABELS = 10**7
 
 # Keyword arguments of transformers' `from_pretrained` that mean nothing here.
 IGNORED_ARGUMENTS = (
-    "_commit_hash",
-    "_fast_init",
-    "_from_auto",
-    "low_cpu_mem_usage",
-    "mirror",
-    "offload_buffers",
-    "offload_folder",
-    "offload_state_dict",
-    "proxies",
-    "resume_download",
-    "trust_remote_code",
-    "use_auth_token",
-    "weights_only",
-)
+    "_commit_hash _fast_init _from_auto low_cpu_mem_usage mirror offload_buffers offload_folder "
+    "offload_state_dict proxies resume_download trust_remote_code use_auth_token weights_only"
+).split()
 
 
 def has_no_effect(name, value):
@@ -115,11 +103,10 @@ class RoFormerConfig:
         use_cache=True,
         **kwargs,
     ):
-        given = dict(locals())
-        given["embedding_size"] = hidden_size if embedding_size is None else embedding_size
+        embedding_size = hidden_size if embedding_size is None else embedding_size
+        given = dict(locals())  # the parameters by name
         for name in DOCUMENTED_FIELDS:
             setattr(self, name, given[name])
-
         validate = kwargs.pop("validate", True)  # False where more fields are to be set
         self.name_or_path = kwargs.pop("name_or_path", kwargs.pop("_name_or_path", ""))
         kwargs.pop("model_type", None)
@@ -313,10 +300,8 @@ class RoFormerConfig:
                 `revision`, `subfolder` for the hub.
         """
         config_dict, kwargs = cls.get_config_dict(pretrained_model_name_or_path, **kwargs)
-        result = cls.from_dict(config_dict, return_unused_kwargs, **kwargs)
-        config = result[0] if return_unused_kwargs else result
-        config.name_or_path = pretrained_model_name_or_path
-        return result
+        kwargs["name_or_path"] = pretrained_model_name_or_path
+        return cls.from_dict(config_dict, return_unused_kwargs, **kwargs)
 
     def save_pretrained(self, save_directory, push_to_hub=False, **kwargs):
         """Write config.json into a directory.
@@ -397,11 +382,10 @@ _DEFAULT_LABELS = {
 
 
 def _config_file(directory):
-    """The file in a directory that is its config; the original code and bert4keras name it
-    otherwise."""
-    original = directory / ORIGINAL_CONFIG_NAME
-    has_original_only = original.is_file() and not (directory / CONFIG_NAME).is_file()
-    return original if has_original_only else directory / CONFIG_NAME
+    """The file with a directory's config."""
+    names = (CONFIG_NAME, "bert_config.json")  # the latter of the original code and bert4keras
+    found = [directory / name for name in names if (directory / name).is_file()]
+    return found[0] if found else directory / CONFIG_NAME
 
 
 def read_json(path):

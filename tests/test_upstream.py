@@ -173,13 +173,6 @@ def dense_model(**kwargs):
     return model
 
 
-def test_flat_layers():
-    inner = keras.layers.Dense(1)
-    outer = keras.layers.TimeDistributed(inner)
-    assert for_keras.flat_layers(outer) == [outer, inner]
-    assert for_keras.flat_layers(outer, include_self=False) == [inner]
-
-
 def test_keras_keeps_what_an_earlier_compile_was_given():
     model = dense_model()
     model.compile()

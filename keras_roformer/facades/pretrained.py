@@ -14,6 +14,7 @@ from keras_roformer.config import RoFormerConfig, has_no_effect
 from keras_roformer.facades import cache
 from keras_roformer.facades.call_checks import CallChecker
 from keras_roformer.facades.checkpoints import Checkpoints
+from keras_roformer.layers.heads import RoFormerLMHead
 from keras_roformer.limits import CHECK_IDS
 from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
 from keras_roformer.weights import names
@@ -240,6 +241,11 @@ class PreTrained(Checkpoints):
     def get_input_embeddings(self):
         """The token embedding layer."""
         return self.network.roformer.embeddings.word_embeddings
+
+    @property
+    def _token_head(self):
+        """The head that makes logits of tokens, which a language model has; else None."""
+        return self.network.head if isinstance(self.network.head, RoFormerLMHead) else None
 
     def _require_output_embeddings(self):
         if self.get_output_embeddings() is None:

@@ -129,9 +129,9 @@ class TFRoFormerPreTrainedModel(
     def get_output_embeddings(self):
         """The layer whose weights make logits of tokens: that of the input embeddings, or a dense
         one if the config does not tie them; None without a language-model head."""
-        if not hasattr(self.network.head, "tied"):
+        if (head := self._token_head) is None:
             return None
-        return self.get_input_embeddings() if self.network.head.tied else self.network.head.decoder
+        return self.get_input_embeddings() if head.tied else head.decoder
 
     def set_output_embeddings(self, value):
         """Take a (V, E) table to make logits of tokens with, changing the vocabulary's size to its;

@@ -294,7 +294,7 @@ class RoFormerPreTrainedModel(
     def get_output_embeddings(self):
         """A `torch.nn.Linear` of the model's own parameters, or None without a language-model head;
         its weight is the input embeddings' (`tie_word_embeddings`)."""
-        if not hasattr(self.network.head, "tied"):
+        if self._token_head is None:
             return None
         decoder, bias = self.cls.predictions.decoder, self.cls.predictions.bias
         return decoder if decoder.bias is not None else torch_tree.linear_of(decoder.weight, bias)

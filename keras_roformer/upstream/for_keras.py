@@ -131,7 +131,7 @@ def set_dtype(layer, dtype):
     public way to another dtype. This can go when a variable tells the dtype of its value.
     """
     layer.dtype_policy = dtype
-    for variable in layer._trainable_variables:
+    for variable in own_trainable_variables(layer):
         variable._dtype = dtype
 
 
