@@ -36,15 +36,12 @@ class Door:
             device: of `keras_roformer.pipelines.devices`; None for the framework's choice.
             kwargs: for `from_pretrained`.
         """
-        raise NotImplementedError
 
     def prepare_prediction(self, device=None):
         """Move to a device, if one is given, and be ready for prediction."""
-        raise NotImplementedError
 
     def to_inputs(self, arrays):
         """A dict of integer arrays as what the model takes, on its device."""
-        raise NotImplementedError
 
     def predict_arrays(self, batch):
         """Predict, with NumPy in and out and without dropout or gradients.
@@ -66,7 +63,6 @@ class Door:
 
     def _predict(self, batch):
         """The documented output for a batch of arrays."""
-        raise NotImplementedError
 
     def check_inputs(self, inputs):
         """Check a dict of inputs by documented names; see `CallChecker.check_inputs`."""
@@ -83,12 +79,10 @@ class Door:
     @staticmethod
     def gradient(function, x):
         """The gradient of a function, from a tensor to a scalar one, at the tensor `x`."""
-        raise NotImplementedError
 
     @staticmethod
     def draw_seed():
         """A seed from the framework's global generator; changes the generator."""
-        raise NotImplementedError
 
     @staticmethod
     def to_tensor(array, like=None):

@@ -33,26 +33,32 @@ def make_processors(config, prompt, max_length, allowed=None, custom=()):
         min_length = length + c.min_new_tokens
     # A beam must have a way to go on.
     least = len(ends or [None]) + 1 if c.num_beams > 1 else 1
-    source, size = functools.partial(_copies, prompt), c.encoder_no_repeat_ngram_size
-    reward = 1 / c.encoder_repetition_penalty
+    reward, size = 1 / c.encoder_repetition_penalty, c.encoder_no_repeat_ngram_size
+
+    def penalise_prompt(tokens, scores):
+        return penalise_repetition(reward, _copies(prompt, scores), scores)
+
+    def ban_prompt_ngrams(tokens, scores):
+        return ban_ngrams(_copies(prompt, scores), size, tokens, scores)
+
     # (whether it changes anything, the processor and its first arguments)
     general = [
-        (c.encoder_repetition_penalty != 1.0, penalise_prompt, reward, source),
+        (c.encoder_repetition_penalty != 1.0, penalise_prompt),
         (c.repetition_penalty != 1.0, penalise_repetition, c.repetition_penalty),
-        (c.no_repeat_ngram_size, ban_repeated_ngrams, c.no_repeat_ngram_size),
-        (size, ban_prompt_ngrams, source, size),
+        (c.no_repeat_ngram_size, lambda t, s: ban_ngrams(t, c.no_repeat_ngram_size, t, s)),
+        (size, ban_prompt_ngrams),
         (words, ban_words, words),
         (ends and min_length > length, ban_early_end, min_length, ends),
         (allowed is not None, keep_allowed, allowed, c.num_beams),
         (c.forced_bos_token_id is not None, force_column, 1, [c.forced_bos_token_id]),
         (forced, force_column, max_length - 1, forced),
-        (c.remove_invalid_values, make_finite),
+        (c.remove_invalid_values, lambda tokens, scores: np.nan_to_num(scores)),
         (suppressed, ban_words, suppressed),
         (first, ban_early_end, length + 1, first),
         *((True, function) for function in custom),
     ]
     sampling = [
-        (c.temperature != 1.0, divide_scores, np.float32(c.temperature)),
+        (c.temperature != 1.0, lambda tokens, scores: scores / np.float32(c.temperature)),
         (c.top_k, keep_top_k, max(c.top_k or 0, least)),
         (c.top_p < 1.0, keep_top_p, c.top_p, least),
         (c.min_p is not None, keep_min_p, c.min_p, least),
@@ -60,9 +66,9 @@ def make_processors(config, prompt, max_length, allowed=None, custom=()):
         (c.epsilon_cutoff, keep_likely, c.epsilon_cutoff, least),
         (c.eta_cutoff, keep_eta, c.eta_cutoff, least),
     ]
-    last = [(c.renormalize_logits, normalise)]
+    last = [(c.renormalize_logits, lambda tokens, scores: log_softmax(scores))]
     rows = general + (sampling if c.do_sample else []) + last
-    return [functools.partial(function, *first) for wanted, function, *first in rows if wanted]
+    return [functools.partial(function, *given) for wanted, function, *given in rows if wanted]
 
 
 def penalise_repetition(penalty, tokens, scores):
@@ -74,25 +80,9 @@ def penalise_repetition(penalty, tokens, scores):
     return np.where(occurred[:, :size], penalised, scores)
 
 
-def penalise_prompt(penalty, source, tokens, scores):
-    """Make tokens of the prompts, which `source` gives, less probable, or with a penalty below 1
-    more."""
-    return penalise_repetition(penalty, source(scores), scores)
-
-
 def _copies(prompt, scores):
     """Prompts, each as often as there are rows for it."""
     return np.repeat(prompt, len(scores) // len(prompt), axis=0)
-
-
-def ban_repeated_ngrams(size, tokens, scores):
-    """Ban the tokens that would end an n-gram that occurred."""
-    return ban_ngrams(tokens, size, tokens, scores)
-
-
-def ban_prompt_ngrams(source, size, tokens, scores):
-    """Ban the tokens that would end an n-gram of the prompts, which `source` gives."""
-    return ban_ngrams(source(scores), size, tokens, scores)
 
 
 def ban_ngrams(source, size, tokens, scores):
@@ -145,21 +135,6 @@ def force_column(column, forced, tokens, scores):
     scores = np.full_like(scores, -np.inf)
     scores[:, forced] = 0
     return scores
-
-
-def make_finite(tokens, scores):
-    """Take finite numbers in the place of NaN and infinite scores."""
-    return np.nan_to_num(scores)
-
-
-def divide_scores(temperature, tokens, scores):
-    """Make the distribution flatter, or below a temperature of 1 sharper."""
-    return scores / temperature
-
-
-def normalise(tokens, scores):
-    """Make log-probabilities of the scores."""
-    return log_softmax(scores)
 
 
 def keep_top_k(k, tokens, scores):

@@ -18,15 +18,9 @@ from keras_roformer.limits import check_memory
 
 @dataclasses.dataclass
 class Hooks:
-    """The functions and objects that a call of `generate` was given, which see tensors.
+    """The functions and objects that a call of `generate` was given, which see tensors."""
 
-    Attributes:
-        model: the model, which makes the tensors.
-        logits_processor, stopping_criteria, prefix_allowed_tokens_fn, tokenizer, streamer: as in
-            `generate`.
-    """
-
-    model: object
+    model: object  # makes the tensors
     logits_processor: list | None = None
     stopping_criteria: list | None = None
     prefix_allowed_tokens_fn: object = None
@@ -74,29 +68,16 @@ class Hooks:
 
 @dataclasses.dataclass
 class Request:
-    """A call of `generate`, read and checked.
+    """A call of `generate`, read and checked."""
 
-    Attributes:
-        inputs: the prompt as it was given, which says what tensors the answer has.
-        tokens: (B, L) tokens of the prompt, as given.
-        prompt: `Prompt`, the same for the network.
-        config: `GenerationConfig`.
-        max_length: columns of prompt and continuation at most.
-        extras: further arguments of the network, by name.
-        processors: functions (tokens, scores) → scores.
-        stops: functions (tokens, scores) → which rows end.
-        rng: NumPy generator.
-        hooks: `Hooks`.
-    """
-
-    inputs: object
-    tokens: np.ndarray
-    prompt: Prompt
+    inputs: object  # the prompt as it was given, which says what tensors the answer has
+    tokens: np.ndarray  # (B, L), as given
+    prompt: Prompt  # the same for the network
     config: GenerationConfig
-    max_length: int
-    extras: dict
-    processors: list
-    stops: list
+    max_length: int  # columns of prompt and continuation at most
+    extras: dict  # further arguments of the network, by name
+    processors: list  # functions (tokens, scores) → scores
+    stops: list  # functions (tokens, scores) → which rows end, (rows,) or one for all
     rng: np.random.Generator
     hooks: Hooks
 

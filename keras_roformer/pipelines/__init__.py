@@ -10,12 +10,7 @@ import os
 
 from keras_roformer.backend import FAMILIES, choose_backend, current_backend
 from keras_roformer.hub import HUB_ARGUMENTS
-from keras_roformer.pipelines.devices import (
-    dtype_name,
-    find_device,
-    implied_backend,
-    usable_dtype,
-)
+from keras_roformer.pipelines import devices
 from keras_roformer.pipelines.embedding import (
     FeatureExtractionPipeline,
     SentenceSimilarityPipeline,
@@ -96,20 +91,20 @@ def pipeline(
             f"{cls.model_class}"
         )
     hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-    backend = backend or current_backend() or implied_backend(dtype, torch_dtype, device)
-    dtype = dtype_name(dtype if dtype is not None else torch_dtype)
+    backend = backend or current_backend() or devices.implied_backend(dtype, torch_dtype, device)
+    dtype = devices.dtype_name(dtype if dtype is not None else torch_dtype)
     if isinstance(model, (str, os.PathLike)):
         import keras_roformer
 
         backend = choose_backend(backend)
-        device = find_device(device, backend)
-        dtype = usable_dtype(dtype, device, backend)
+        device = devices.find_device(device, backend)
+        dtype = devices.usable_dtype(dtype, device, backend)
         model_class = getattr(keras_roformer, FAMILIES[backend] + cls.model_class)
         name = os.fspath(model)
         loading = {**hub, **(model_kwargs or {})}
         model = model_class.load_for_prediction(name, dtype, device, **loading)
     else:
-        device = find_device(device, backend_of(model, cls))
+        device = devices.find_device(device, backend_of(model, cls))
         if dtype is not None:
             raise ValueError("dtype is for a model that is loaded; this one is in memory already")
         model.prepare_prediction(device)

@@ -11,33 +11,29 @@ logger = logging.getLogger("keras_roformer")
 class TorchDevices:
     """The devices of torch, as `torch.device`."""
 
-    @staticmethod
-    def has_gpu():
+    def has_gpu(self):
         """Whether there is an accelerator."""
-        return TorchDevices._accelerator() is not None
+        return self._accelerator() is not None
 
-    @staticmethod
-    def _accelerator():
+    def _accelerator(self):
         import torch
 
         kinds = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
         return next((kind for kind, module in kinds.items() if module.is_available()), None)
 
-    @staticmethod
-    def find(device):
+    def find(self, device):
         """The framework's own device; an error says which there are."""
         import torch
 
         if isinstance(device, int):
-            device = "cpu" if device < 0 else f"{TorchDevices._accelerator()}:{device}"
+            device = "cpu" if device < 0 else f"{self._accelerator()}:{device}"
         try:
             return torch.empty(0, device=device).device
         except (RuntimeError, AssertionError):  # unknown, absent, or torch built without it
             count = torch.cuda.device_count()
             raise _no_device(device, ["cpu", *(f"cuda:{i}" for i in range(count))]) from None
 
-    @staticmethod
-    def is_cpu(device):
+    def is_cpu(self, device):
         """Whether a found device, or None for the framework's choice, is a CPU."""
         return device is None or device.type == "cpu"
 
@@ -45,12 +41,10 @@ class TorchDevices:
 class JaxDevices:
     """The devices of JAX, as `jax.Device`."""
 
-    @staticmethod
-    def has_gpu():
-        return "gpu:0" in JaxDevices._all()
+    def has_gpu(self):
+        return "gpu:0" in self._all()
 
-    @staticmethod
-    def _all():
+    def _all(self):
         import jax
 
         devices = {}
@@ -59,15 +53,13 @@ class JaxDevices:
                 devices |= {f"{kind}:{i}": device for i, device in enumerate(jax.devices(kind))}
         return devices
 
-    @staticmethod
-    def find(device):
-        devices = JaxDevices._all()
+    def find(self, device):
+        devices = self._all()
         if _numbered(device) not in devices:
             raise _no_device(device, devices)
         return devices[_numbered(device)]
 
-    @staticmethod
-    def is_cpu(device):
+    def is_cpu(self, device):
         import jax
 
         return (jax.default_backend() if device is None else device.platform) == "cpu"
@@ -76,30 +68,26 @@ class JaxDevices:
 class TensorFlowDevices:
     """The devices of TensorFlow, as names for `tf.device`."""
 
-    @staticmethod
-    def has_gpu():
-        return bool(TensorFlowDevices._gpus())
+    def has_gpu(self):
+        return bool(self._gpus())
 
-    @staticmethod
-    def _gpus():
+    def _gpus(self):
         import tensorflow as tf
 
         return [f"gpu:{i}" for i in range(len(tf.config.list_physical_devices("GPU")))]
 
-    @staticmethod
-    def find(device):
-        known = ["cpu:0", *TensorFlowDevices._gpus()]
+    def find(self, device):
+        known = ["cpu:0", *self._gpus()]
         if _numbered(device) not in known:
             raise _no_device(device, known)
         return _numbered(device)
 
-    @staticmethod
-    def is_cpu(device):
-        return not TensorFlowDevices.has_gpu() or str(device).startswith("cpu")
+    def is_cpu(self, device):
+        return not self.has_gpu() or str(device).startswith("cpu")
 
 
 # Backend → what it has.
-DEVICES = {"torch": TorchDevices, "jax": JaxDevices, "tensorflow": TensorFlowDevices}
+DEVICES = {"torch": TorchDevices(), "jax": JaxDevices(), "tensorflow": TensorFlowDevices()}
 
 
 def find_device(device, backend):

@@ -103,10 +103,7 @@ class SentenceSimilarityPipeline(_Embedding):
     def read(self, item):
         if not isinstance(item, dict) or set(item) != {"source_sentence", "sentences"}:
             raise TypeError(f"{self.task} takes {self.takes}, got {item!r}")
-        sentences = item["sentences"]
-        if not isinstance(sentences, (list, tuple)) or not sentences:
-            raise ValueError(f'"sentences" must be a list of texts, got {sentences!r}')
-        return [text_of(text, self.task) for text in (item["source_sentence"], *sentences)]
+        return [text_of(item["source_sentence"], self.task), *self.texts_of(item, "sentences")]
 
     def encode(self, items, options):
         rows = iter(self.rows([text for texts in items for text in texts], options))

@@ -31,10 +31,7 @@ class MultipleChoicePipeline(Pipeline):
     def read(self, item):
         if not isinstance(item, dict) or set(item) != {"prompt", "choices"}:
             raise TypeError(f"{self.task} takes {self.takes}, got {item!r}")
-        choices = item["choices"]
-        if not isinstance(choices, (list, tuple)) or not choices:
-            raise ValueError(f'"choices" must be a list of texts, got {choices!r}')
-        return text_of(item["prompt"], self.task), [text_of(text, self.task) for text in choices]
+        return text_of(item["prompt"], self.task), self.texts_of(item, "choices")
 
     def encode(self, items, options):
         samples = []

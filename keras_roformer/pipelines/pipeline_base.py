@@ -75,6 +75,13 @@ class Pipeline:
         """One input, checked; raises TypeError or ValueError for what the task cannot take."""
         return text_of(item, self.task, self.takes)
 
+    def texts_of(self, item, part):
+        """A part of an input that is a list of texts, checked."""
+        texts = item[part]
+        if not isinstance(texts, (list, tuple)) or not texts:
+            raise ValueError(f'"{part}" must be a list of texts, got {texts!r}')
+        return [text_of(text, self.task) for text in texts]
+
     def encode(self, items, options):
         """A `Sample` for each of the inputs."""
         raise NotImplementedError
