@@ -2,21 +2,16 @@
 
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-import keras_roformer
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
 import score_preset
 import tune_law
 import tune_ner
 import tune_sentiment
 import tuning
 
+import keras_roformer
 from tests.tolerances import FLOAT16
 
 WORDS = [f"w{i}" for i in range(20)]
