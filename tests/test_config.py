@@ -4,14 +4,13 @@ import copy
 import inspect
 import json
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from keras_roformer.config import ACTIVATIONS, AutoConfig, RoFormerConfig
 from tests.fake_hub import Hub
+from tests.support import python
 
 pytestmark = pytest.mark.framework_free
 
@@ -408,4 +407,4 @@ def test_import_needs_no_framework():
         "found = {'keras', 'jax', 'torch', 'tensorflow', 'transformers'} & set(sys.modules)\n"
         "assert not found, found"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+    python("-c", code)

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_roformer.layers import kernels
+from tests.support import close
 from tests.tolerances import BFLOAT16, FLOAT32, LONG_SUM
 
 BACKEND = keras.config.backend()
@@ -50,9 +51,7 @@ def test_attention_in_blocks(bias, block, monkeypatch, block_calls):
     given = None if bias is None else ops.convert_to_tensor(bias)
     got = kernels.fused_attention(*map(ops.convert_to_tensor, (query, key, value)), given)
     assert block_calls
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(got), attention(query, key, value, bias), **FLOAT32
-    )
+    close(ops.convert_to_numpy(got), attention(query, key, value, bias))
 
 
 @pytest.mark.parametrize("size", [64, 1024])  # below and above where torch takes oneDNN
@@ -71,7 +70,7 @@ def test_dense(size, trained):
             )
     else:
         got = kernels.dense(layer, x)
-    np.testing.assert_allclose(*map(ops.convert_to_numpy, (got, expected)), **FLOAT32)
+    close(*map(ops.convert_to_numpy, (got, expected)))
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="only torch has two products")
@@ -87,7 +86,7 @@ def test_the_product_is_chosen_by_processor(avx512, monkeypatch):
         with torch.no_grad():
             got = kernels.linear(*tensors)
         expected = x.astype("float64") @ weight.T + bias
-        np.testing.assert_allclose(got.numpy(), expected, **LONG_SUM)
+        close(got.numpy(), expected, LONG_SUM)
         assert kernels._onednn_is_faster(*tensors[:2]) == (
             (avx512 or rows == 3) and torch.backends.mkldnn.is_available()
         )
@@ -102,7 +101,7 @@ def test_tensorflow_attends_in_blocks_in_graphs(monkeypatch, block_calls):
     tensors = [tf.constant(random(2, 128, 3, 4)) for _ in range(3)]
     eager = kernels.fused_attention(*tensors)
     assert not block_calls
-    np.testing.assert_allclose(tf.function(kernels.fused_attention)(*tensors), eager, **FLOAT32)
+    close(tf.function(kernels.fused_attention)(*tensors), eager)
     assert block_calls
 
 
@@ -113,7 +112,7 @@ def test_tied_product(size):
     x = random(2, 5, size)
     got = kernels.tied_product(layer, ops.convert_to_tensor(x))
     expected = x @ ops.convert_to_numpy(layer.embeddings).T
-    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, **FLOAT32)
+    close(ops.convert_to_numpy(got), expected)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's autocast, transforms and gradients")

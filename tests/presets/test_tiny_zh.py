@@ -12,6 +12,7 @@ import train_preset
 
 import keras_roformer
 from tests.presets.preset_tools import assert_weights_are_as_described
+from tests.support import cls
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "roformer_tiny_zh"
@@ -98,9 +99,9 @@ class TestFiles:
         assert len(lines) == 200
 
 
-def test_sample_accuracy(metadata, tokenizer, backend, family_prefix):
+def test_sample_accuracy(metadata, tokenizer, backend):
     """The documented class, on this backend, scores what was recorded."""
-    model = getattr(keras_roformer, f"{family_prefix}RoFormerForMaskedLM").from_pretrained(NAME)
+    model = cls("ForMaskedLM").from_pretrained(NAME)
     if backend == "torch":
         import torch
 
