@@ -475,7 +475,7 @@ def test_support_of_transformers(at_least):
         (processors.keep_eta, transformers.EtaLogitsWarper, (0.01, 0.2, 0.9)),
     ):
         for value in values:
-            wanted = theirs(value, min_tokens_to_keep=at_least)(None, torch.native(scores))
+            wanted = theirs(value, min_tokens_to_keep=at_least)(None, torch.tensor(scores))
             np.testing.assert_array_equal(ours(value, at_least, None, scores), wanted)
 
 
