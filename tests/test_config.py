@@ -4,8 +4,6 @@ import copy
 import inspect
 import json
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from keras_roformer.config import AutoConfig, RoFormerConfig
 from keras_roformer.config_fields import ACTIVATIONS, DOCUMENTED_FIELDS
 from tests.fake_hub import Hub
+from tests.support import python
 
 pytestmark = pytest.mark.framework_free
 
@@ -410,4 +409,4 @@ def test_import_needs_no_framework():
         "found = {'keras', 'jax', 'torch', 'tensorflow', 'transformers'} & set(sys.modules)\n"
         "assert not found, found"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+    python("-c", code)

@@ -1,14 +1,13 @@
 """Finding a checkpoint's files: directory, box, hub. The hub is played by a local stand-in."""
 
 import json
-import subprocess
-import sys
 
 import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
 from keras_roformer import hub
+from tests.support import python
 
 pytestmark = pytest.mark.framework_free
 
@@ -157,4 +156,4 @@ def test_import_needs_neither_framework_nor_numpy():
         "found = {'keras', 'jax', 'torch', 'tensorflow', 'numpy'} & set(sys.modules)\n"
         "assert not found and 'huggingface_hub' not in sys.modules, found"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+    python("-c", code)

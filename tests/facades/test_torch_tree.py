@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.tolerances import BFLOAT16, FLOAT32
+from tests.support import WIDE, close
+from tests.tolerances import BFLOAT16
 
 if keras.config.backend() != "torch":
     pytest.skip("the torch classes run on torch", allow_module_level=True)
@@ -19,25 +20,13 @@ from torch import nn
 import keras_roformer as kr
 
 # Square dense layers: a transposed weight would fit without an error.
-CONFIG = dict(
-    vocab_size=50,
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    intermediate_size=32,
-    num_labels=3,
-    initializer_range=0.3,
-)
+CONFIG = {**WIDE, "embedding_size": None, "intermediate_size": 32, "initializer_range": 0.3}
 IDS = torch.tensor(np.random.default_rng(0).integers(1, 50, (2, 7)))
 MASK = torch.tensor([[1] * 7, [1] * 5 + [0] * 2])
 
 
 def make(task="ForTokenClassification", **config):
     return getattr(kr, f"RoFormer{task}")(kr.RoFormerConfig(**{**CONFIG, **config})).eval()
-
-
-def close(a, b):
-    np.testing.assert_allclose(a.detach(), b.detach(), **FLOAT32)
 
 
 def differ(a, b):
@@ -449,7 +438,7 @@ def test_a_backbone_in_another_dtype():
         )
         assert twin.roformer(IDS).last_hidden_state.dtype == torch.float16
         assert twin(IDS).logits.dtype == torch.float32
-        np.testing.assert_allclose(twin(IDS).logits.detach(), wanted.detach(), **BFLOAT16)
+        close(twin(IDS).logits.detach(), wanted.detach(), BFLOAT16)
 
 
 class Adapted(nn.Module):

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_roformer.layers import kernels
 from keras_roformer.layers.kernels import plain
+from tests.support import close
 from tests.tolerances import BFLOAT16, FLOAT32, LONG_SUM
 
 BACKEND = keras.config.backend()
@@ -48,9 +49,7 @@ def test_attention_in_blocks(bias, block, monkeypatch, block_calls):
     tensors = map(ops.convert_to_tensor, (query, key, value))
     got = plain.fused_attention(*tensors, given, many_scores=1)
     assert block_calls
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(got), attention(query, key, value, bias), **FLOAT32
-    )
+    close(ops.convert_to_numpy(got), attention(query, key, value, bias))
 
 
 @pytest.mark.parametrize("size", [64, 1024])  # below and above where torch takes oneDNN
@@ -71,7 +70,7 @@ def test_dense(size, trained):
             )
     else:
         got = kernels.dense(layer, x)
-    np.testing.assert_allclose(*map(ops.convert_to_numpy, (got, expected)), **FLOAT32)
+    close(*map(ops.convert_to_numpy, (got, expected)))
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="only torch has two products")
@@ -89,7 +88,7 @@ def test_the_product_is_chosen_by_processor(avx512, monkeypatch):
         with torch.no_grad():
             got = torch_kernels.linear(*tensors)
         expected = x.astype("float64") @ weight.T + bias
-        np.testing.assert_allclose(got.numpy(), expected, **LONG_SUM)
+        close(got.numpy(), expected, LONG_SUM)
         assert torch_kernels.onednn_is_faster(*tensors[:2]) == (
             (avx512 or rows == 3) and torch.backends.mkldnn.is_available()
         )
@@ -104,7 +103,7 @@ def test_tensorflow_attends_in_blocks_in_graphs(monkeypatch, block_calls):
     tensors = [tf.constant(random(2, 128, 3, 4)) for _ in range(3)]
     eager = kernels.fused_attention(*tensors)
     assert not block_calls
-    np.testing.assert_allclose(tf.function(kernels.fused_attention)(*tensors), eager, **FLOAT32)
+    close(tf.function(kernels.fused_attention)(*tensors), eager)
     assert block_calls
 
 
@@ -115,7 +114,7 @@ def test_products_with_all_embeddings(size):
     x = random(2, 5, size)
     got = kernels.embedding(layer, ops.convert_to_tensor(x), reverse=True)
     expected = x @ ops.convert_to_numpy(layer.embeddings).T
-    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, **FLOAT32)
+    close(ops.convert_to_numpy(got), expected)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's autocast, transforms and gradients")

@@ -1,21 +1,16 @@
 """The fine-tuned presets in the box: their files, and their scores on own sentences and in full."""
 
 import json
-import sys
 from pathlib import Path
 
+import corpora
 import numpy as np
 import pytest
-
-import keras_roformer
-from keras_roformer.pipelines import pipeline
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
-import corpora
 import tune_ner
 import tune_sentiment
 
+import keras_roformer
+from keras_roformer.pipelines import pipeline
 from tests.presets.preset_tools import assert_weights_are_as_described
 
 PRESETS = Path(__file__).resolve().parents[2] / "presets"

@@ -1,7 +1,6 @@
-"""The command line: terminal, pipe and JSON output; input; exit codes; one-line errors."""
+"""What all commands share: input, exit codes, one-line errors, terminal, pipe."""
 
 import io
-import json
 import logging
 import os
 import pty
@@ -9,51 +8,15 @@ import subprocess
 import sys
 import warnings
 
-import numpy as np
 import pytest
 
 from keras_roformer import backend as backends
 from keras_roformer import cli, hub
 from keras_roformer.cli.pipeline_commands import _view
-from keras_roformer.pipelines import pipeline
-from tests.tolerances import FLOAT32
+from tests.cli.conftest import CHECKPOINT
+from tests.support import python
 
-CHECKPOINT = "tests/oracle/checkpoints/roformer_chinese_base"
 TEXT = "今天[MASK]好。"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(request):
-    return str(request.config.rootpath / CHECKPOINT)
-
-
-@pytest.fixture
-def run(capfd, monkeypatch):
-    """Run the command in this process; gives status, standard output and standard error."""
-
-    def run(*arguments, stdin=None):
-        if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        status = 0
-        try:
-            cli.main(arguments)
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capfd.readouterr()
-
-    return run
-
-
-def test_plain_text_in_a_pipe(run, checkpoint):
-    status, out, err = run("fill-mask", TEXT, "-m", checkpoint, "--top-k", "3")
-    assert (status, err) == (0, "")
-    rows = [line.split("\t") for line in out.splitlines()]
-    expected = pipeline("fill-mask", checkpoint)(TEXT, top_k=3)
-    assert [row[0] for row in rows] == [answer["token_str"] for answer in expected]
-    assert [row[1] for row in rows] == [f"{answer['score']:.4f}" for answer in expected]
-    assert [row[2] for row in rows] == [
-        f"今天{answer['token_str'].removeprefix('##')}好。" for answer in expected
-    ]
 
 
 def test_the_process_is_left_as_it_was(run, checkpoint, monkeypatch):
@@ -62,81 +25,6 @@ def test_the_process_is_left_as_it_was(run, checkpoint, monkeypatch):
     before = [*warnings.filters], [*logger.handlers]
     assert run("tokenize", TEXT, "-m", checkpoint)[0] == 0
     assert ([*warnings.filters], [*logger.handlers]) == before and not logger.propagate
-
-
-def test_json_lines_are_the_pipelines_results(run, checkpoint):
-    texts = [TEXT, "[MASK]天[MASK]"]
-    status, out, _ = run("fill-mask", *texts, "-m", checkpoint, "--json", "-k", "2")
-    assert status == 0
-    found = [json.loads(line) for line in out.splitlines()]
-    expected = pipeline("fill-mask", checkpoint, top_k=2)(texts)
-    assert [answer["token"] for answer in found[0]] == [answer["token"] for answer in expected[0]]
-    assert [[a["sequence"] for a in mask] for mask in found[1]] == [
-        [a["sequence"] for a in mask] for mask in expected[1]
-    ]
-    scores = [[answer["score"] for answer in answers[0]] for answers in (found, expected)]
-    np.testing.assert_allclose(*scores, **FLOAT32)
-
-
-def test_texts_from_standard_input(run, checkpoint):
-    lines = f"{TEXT}\n\n  [MASK]天[MASK] \n"
-    status, out, _ = run("fill-mask", "-m", checkpoint, "-k", "1", stdin=lines)
-    assert status == 0
-    first, second = out.split("\n\n")
-    assert len(first.splitlines()) == 1 and len(second.splitlines()) == 2
-    left, right = (line.split("\t")[2] for line in second.splitlines())
-    assert left.endswith("天[MASK]") and right.startswith("[MASK]天")
-
-    documented = ("run", "--task", "fill-mask", "--model", checkpoint, "--top-k", "1")
-    assert run(*documented, stdin=lines)[1] == out
-
-
-def test_targets(run, checkpoint):
-    _, out, err = run(
-        "fill-mask", TEXT, "-m", checkpoint, "--targets", "天,good", "--targets", "好"
-    )
-    assert {line.split("\t")[0] for line in out.splitlines()} == {"天", "g", "好"}
-    warning = "the target 'good' is no token; its first piece 'g' stands for it"
-    assert err == f"keras-roformer: warning: {warning}\n"
-
-
-def test_tokenize(run, checkpoint):
-    text = "今天天氣非常好。"
-    assert run("tokenize", text, "-m", checkpoint)[1] == "今 天 天 氣 非常 好 。\n"
-    assert run("tokenize", "-m", checkpoint, "--ids", stdin=text)[1] == "2 5 6 6 7 8 9 10 3\n"
-    assert json.loads(run("tokenize", text, "-m", checkpoint, "--json")[1])[4] == "非常"
-
-
-def test_presets(run, checkpoint, tmp_path, monkeypatch):
-    preset = tmp_path / "some_preset"
-    preset.mkdir()
-    (preset / "config.json").write_text("{}")
-    metadata = {"description": "for a test", "parameters": 1234}
-    metadata["scores"] = {"heldout": {"accuracy": 0.3456}}
-    (preset / "metadata.json").write_text(json.dumps(metadata))
-    (tmp_path / "bare").mkdir()
-    (tmp_path / "bare" / "config.json").write_text("{}")
-    monkeypatch.setattr(hub, "DIRECTORIES", [tmp_path])
-    assert run("presets")[1] == (
-        "bare\t0.0 MB\t\t\t\nsome_preset\t0.0 MB\t1,234\taccuracy 34.6%\tfor a test\n"
-    )
-    listed = json.loads(run("presets", "--json")[1])
-    assert listed["some_preset"]["description"] == "for a test"
-
-
-def test_inspect(run, checkpoint):
-    status, out, _ = run("inspect", checkpoint)
-    rows = dict(line.split("\t")[:2] for line in out.splitlines())
-    assert status == 0 and rows["hidden_size"] == "16" and rows["hidden_act"] == '"gelu"'
-    found = json.loads(run("inspect", checkpoint, "--json")[1])
-    model = pipeline("fill-mask", checkpoint).model
-    assert found["parameters"] == model.num_parameters()
-    assert rows["total"] == f"{model.num_parameters():,}"
-    assert [part["name"] for part in found["parts"]] == [
-        "cls", "roformer.embeddings", "roformer.encoder.layer.0", "roformer.encoder.layer.1",
-    ]  # fmt: skip
-    assert sum(part["parameters"] for part in found["parts"]) == found["parameters"]
-    assert found["config"]["vocab_size"] == 115
 
 
 @pytest.mark.parametrize(
@@ -203,14 +91,6 @@ def test_a_fault_says_so(run, monkeypatch):
     )
 
 
-def test_names_of_presets_are_whole_in_a_terminal(run, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    shown = run("presets")[1]
-    assert len(shown.splitlines()[0]) == 80  # the title, which is as wide as the table
-    assert all(name in shown for name in hub.list_presets())
-
-
 def test_help_and_version(run):
     status, out, err = run("--help")
     assert (status, err) == (0, "") and "..." not in out.partition("Commands:")[2]  # nothing cut
@@ -247,7 +127,7 @@ def command(*arguments):
 def test_import_is_light():
     heavy = {"keras", "jax", "torch", "tensorflow", "numpy", "rich", "huggingface_hub"}
     code = f"import sys, keras_roformer.cli; found = {heavy} & set(sys.modules); assert not found"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+    python("-c", code)
 
 
 @pytest.mark.framework_free
@@ -296,3 +176,27 @@ def test_a_task_without_a_view_takes_texts_and_shows_json(capsys):
     view = _view("a-new-task")
     view.show([("text", {"answer": 1})], None)
     assert view.fields == ("text",) and capsys.readouterr().out == '{"answer": 1}\n'
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.jsonl", '{"text": "jim"}\n\n{"text": jim}\n', "a.jsonl: line 3 is not valid JSON"),
+        ("a.jsonl", '\n{"text": jim}', "not valid JSON: Expecting value at character 10"),
+        ("a.jsonl", '{"text": "jim"}\n{"txt": "jim"}', "a.jsonl: row 2 has no text, but txt"),
+        ("a.jsonl", "[1, 2]", "a.jsonl: line 1 is neither a JSON object nor a text"),
+        ("a.csv", "body\njim,james", "a.csv: row 1 has no text, but body"),
+    ],
+)
+def test_broken_files(run, checkpoints, tmp_path, name, content, message):
+    (tmp_path / name).write_text(content, "utf-8")
+    path = checkpoints("text-classification")
+    status, out, err = run("classify", "-m", path, "-i", str(tmp_path / name))
+    assert (status, out) == (1, "") and message in err and err.count("\n") == 1
+
+
+def test_a_long_text_in_a_table(run, checkpoints, tmp_path):
+    text = "jim " * 40_000  # longer than the csv module reads by default
+    (tmp_path / "a.csv").write_text(f"text\n{text}\n", "utf-8")
+    out = run("tokenize", "-m", checkpoints("fill-mask"), "-i", str(tmp_path / "a.csv"))[1]
+    assert out.split() == text.split()

@@ -2,25 +2,20 @@
 
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-import keras_roformer
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
 import score_preset
 import tune_law
 import tune_ner
 import tune_sentiment
 import tuning
 
+import keras_roformer
+from tests.support import CONFIG, SPECIAL_TOKENS, close, cls
 from tests.tolerances import FLOAT16
 
 WORDS = [f"w{i}" for i in range(20)]
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 @pytest.mark.framework_free
@@ -65,7 +60,7 @@ class TestBatches:
     def test_words_are_cut_into_their_characters(self):
         words = ["今天", "今", "天", "不好", "好", "ab"]  # 不 is missing
         tokenizer = keras_roformer.RoFormerTokenizer(
-            vocab={token: i for i, token in enumerate(SPECIAL + words)}
+            vocab={token: i for i, token in enumerate([*SPECIAL_TOKENS, *words])}
         )
         characters = tuning.characters_of_words(tokenizer)
         assert characters == {5: [6, 7]}
@@ -165,23 +160,19 @@ class TestEntities:
 
 
 @pytest.mark.parametrize("task", ["sequence_classification", "token_classification"])
-def test_training_learns_and_the_preset_loads(task, tmp_path, family_prefix, monkeypatch):
+def test_training_learns_and_the_preset_loads(task, tmp_path, monkeypatch):
     """Two classes that one word tells apart, with R-Drop, from a checkpoint without the head."""
     import keras
 
     keras.utils.set_random_seed(1)
     base = tmp_path / "tiny_base"
     tokenizer = keras_roformer.RoFormerTokenizer(
-        vocab={token: i for i, token in enumerate(SPECIAL + WORDS)}
+        vocab={token: i for i, token in enumerate([*SPECIAL_TOKENS, *WORDS])}
     )
     config = keras_roformer.RoFormerConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
+        **{**CONFIG, "vocab_size": len(tokenizer), "num_hidden_layers": 1, "num_labels": 2}
     )
-    backbone = getattr(keras_roformer, f"{family_prefix}RoFormerModel")(config)
+    backbone = cls("Model")(config)
     backbone.save_pretrained(base)
     tokenizer.save_pretrained(base)
 
@@ -216,27 +207,23 @@ def test_training_learns_and_the_preset_loads(task, tmp_path, family_prefix, mon
         tuning.predict(again, tokenizer, rows[:4]),
         strict=True,
     ):
-        np.testing.assert_allclose(one, other, **FLOAT16)  # of the weights
+        close(one, other, FLOAT16)  # of the weights
     tuned = keras_roformer.RoFormerConfig.from_pretrained(arguments.out)
     assert tuned.id2label == {0: "no", 1: "yes"}
     assert tuned.architectures == [architecture]
 
 
-def test_adapting_learns_the_texts(tmp_path, family_prefix, monkeypatch, capsys):
+def test_adapting_learns_the_texts(tmp_path, monkeypatch, capsys):
     """Masked LM on a handful of texts: the loss falls, and what is written is to be tuned."""
     words = ["今天", "天气", "很", "好", "我们", "去", "公园", "。", "，"]
     tokenizer = keras_roformer.RoFormerTokenizer(
-        vocab={token: i for i, token in enumerate(SPECIAL + words)}
+        vocab={token: i for i, token in enumerate([*SPECIAL_TOKENS, *words])}
     )
     config = keras_roformer.RoFormerConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
+        **{**CONFIG, "vocab_size": len(tokenizer), "num_hidden_layers": 1, "num_labels": 2}
     )
     base = tmp_path / "base"
-    model = getattr(keras_roformer, f"{family_prefix}RoFormerForMaskedLM")(config)
+    model = cls("ForMaskedLM")(config)
     model.save_pretrained(base)
     monkeypatch.setattr(tuning, "ROOT", tmp_path)
     arguments = types.SimpleNamespace(
