@@ -251,13 +251,15 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
                 yield model, name, renamed
 
     def _after_loading(self, absent=()):
-        drawn = {}
-        for model, name, weight in self._weights_of_models():
-            if weight.name in absent:
-                module = model.get_submodule(name.rpartition(".")[0])
-                drawn[id(module)] = module
-        for module in drawn.values():
-            self._init_weights(module)
+        absent = {name.removeprefix("roformer.") for name in absent}
+        models = [m for m in self.modules() if isinstance(m, RoFormerPreTrainedModel) and m.task]
+        own = {module: model for model in models for module in model._own_modules()}
+        paths = {module: path for path, module in self.named_modules()}
+        for module, model in own.items():
+            leaves = dict(module.named_parameters(recurse=False))
+            full = {f"{paths[module]}.{leaf}".removeprefix("roformer.") for leaf in leaves}
+            if not absent.isdisjoint(full):
+                model._init_weights(module)
 
     def _canonical(self):
         tensors = {n: keras.ops.convert_to_numpy(t) for n, t in self.state_dict().items()}

@@ -68,7 +68,7 @@ class Part(Tree):
 
     def _check_block(self, what):
         if self.block is None:
-            inside = ", ".join(self._modules) or "none"
+            inside = ", ".join(for_torch.children(self)) or "none"
             raise NotImplementedError(
                 f"this module cannot {what}: the model does not compute it by itself, or it was "
                 f"copied out of its model. Use the modules inside it ({inside}) or the one around"
@@ -134,12 +134,12 @@ class Predictions(Part):
     def decoder(self):
         """The output embeddings; tied ones are a `torch.nn.Linear` of the input embeddings'
         parameter, made for the call."""
-        if "decoder" in self._modules:
-            return self._modules["decoder"]
+        if "decoder" in for_torch.children(self):
+            return for_torch.children(self)["decoder"]
         return linear_of(stand_in(self.block.word_embeddings).module.weight, self.bias)
 
     def __setattr__(self, name, value):
-        if name == "decoder" and "decoder" not in self._modules:
+        if name == "decoder" and "decoder" not in for_torch.children(self):
             raise TypeError(
                 "the output embeddings are the input embeddings (tie_word_embeddings); call "
                 "set_output_embeddings to change both"
@@ -163,7 +163,7 @@ class ModuleAt:
     """
 
     def __init__(self, parent, name):
-        self.siblings, self.name = parent._modules, name
+        self.siblings, self.name = for_torch.children(parent), name
 
     @property
     def module(self):
@@ -189,7 +189,7 @@ class ModuleAt:
         """The same in a copy of a tree; None for a module that is not in the tree.
 
         Args:
-            paths: id of the `_modules` of each module of the tree that was copied → its path.
+            paths: id of the `children` of each module of the tree that was copied → its path.
             tree: the copy.
         """
         path = paths.get(id(self.siblings))
@@ -298,12 +298,12 @@ class TreeLink:
         parent = self.root
         *path, last = name.split(".")
         for part, after in zip(path, [*path, last][1:], strict=True):
-            if part not in parent._modules:
+            if part not in for_torch.children(parent):
                 parent.add_module(part, torch.nn.ModuleList() if after.isdigit() else Part())
-            parent = parent._modules[part]
-        if last not in parent._modules:
+            parent = for_torch.children(parent)[part]
+        if last not in for_torch.children(parent):
             # Not by `add_module`, which refuses `decoder`, a property of `Predictions`.
-            parent._modules[last] = make(*args)
+            for_torch.children(parent)[last] = make(*args)
         return ModuleAt(parent, last)
 
 
@@ -335,7 +335,7 @@ def _copy_block(block, tree, twin):
     with keras.device("cpu"), deferred_values():  # every variable is linked to a parameter below
         copied = type(block).from_config(block.get_config())
         copied.build()
-    paths = {id(module._modules): path for path, module in tree.named_modules()}
+    paths = {id(for_torch.children(m)): path for path, m in tree.named_modules()}
     pairs = zip(for_keras.flat_layers(block), for_keras.flat_layers(copied), strict=True)
     for old, new in pairs:
         known = stand_in(old)

@@ -40,6 +40,15 @@ def is_dispatched():
 # Modules.
 
 
+def children(module):
+    """The modules directly in a module by name, as the live dict that torch reads in every call.
+
+    `named_children` leaves out a module's second name, and `add_module` refuses names that a class
+    has a property of; this can go when neither matters.
+    """
+    return module._modules
+
+
 def has_hooks(module):
     """Whether a call of `module` is more than its class's `forward`: hooks of its own or of every
     module, a compiled call, or a `forward` of its own. torch 2.13 asks the same attributes in

@@ -1,7 +1,7 @@
 """The functions that have a fastest way on each backend, chosen once, as in `keras/src/backend`.
 
 `plain` has every function, in Keras's operations; a backend's file has those, under the same names,
-that it computes another way.
+that it computes another way. They are all names of these files without an underscore.
 """
 
 import keras

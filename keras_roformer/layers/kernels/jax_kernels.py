@@ -5,8 +5,6 @@ from keras import ops
 
 from keras_roformer.layers.kernels import plain
 
-__all__ = ["embedding", "fused_attention"]
-
 
 def embedding(layer, x, reverse=False):
     """See `plain.embedding`."""

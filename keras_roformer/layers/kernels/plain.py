@@ -7,27 +7,6 @@ from keras import StatelessScope, ops
 
 from keras_roformer.upstream import for_keras
 
-__all__ = [
-    "can_fuse",
-    "cross_entropy",
-    "dense",
-    "embedding",
-    "empty",
-    "fill",
-    "fused_attention",
-    "gelu",
-    "gradient_needs_probabilities",
-    "is_traced",
-    "keep_freed_memory",
-    "layer_norm",
-    "make_rotation",
-    "merge_heads",
-    "recomputed",
-    "rotate",
-    "split_heads",
-    "write_cache",
-]
-
 # Queries that attend at once: a block's scores should stay in the processor's cache.
 BLOCK = 512
 
@@ -35,19 +14,9 @@ BLOCK = 512
 MANY_SCORES = 1 << 21
 
 
-# The process
-
-
-def keep_freed_memory():
-    """Have the memory that a layer frees kept for the next one, where the system takes it back."""
-
-
 def is_traced():
     """Whether something traces or transforms what runs, so that values cannot be looked at."""
     return False
-
-
-# Built layers
 
 
 def dense(layer, x):
@@ -66,9 +35,6 @@ def embedding(layer, x, reverse=False):
     return layer.call(x, reverse=reverse)
 
 
-# Variables
-
-
 def empty(shape, dtype):
     """A tensor for `fill`, whose values do not matter."""
     return ops.zeros(shape, dtype)
@@ -77,9 +43,6 @@ def empty(shape, dtype):
 def fill(variable, array):
     """Set a variable to an array, whose memory it may keep."""
     variable.assign(array)
-
-
-# Functions of tensors
 
 
 def gelu(x):
@@ -127,9 +90,6 @@ def write_cache(cache, new, index):
         The cache with `new` in it, which may be the given one, changed in place.
     """
     return ops.slice_update(cache, (0, index, 0, 0), new)
-
-
-# Attention that does not give its probabilities
 
 
 def can_fuse(dropout):
@@ -208,9 +168,6 @@ def _attention_in_blocks(query, key, value, bias):
 
     y = ops.map(attend, ops.arange(batch * heads * blocks))
     return ops.reshape(y, (batch, heads, blocks * rows, size))[:, :, :length]
-
-
-# Gradient checkpointing
 
 
 def recomputed(layer, function, x):

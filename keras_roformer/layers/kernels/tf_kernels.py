@@ -7,8 +7,6 @@ from keras import ops
 
 from keras_roformer.layers.kernels import plain
 
-__all__ = ["fused_attention", "gelu"]
-
 # Run eagerly, a loop saves memory but takes more time.
 MANY_SCORES_EAGERLY = 1 << 24
 

@@ -10,30 +10,8 @@ from keras import ops
 from keras_roformer.layers.kernels import plain
 from keras_roformer.upstream import for_torch
 
-__all__ = [
-    "can_fuse",
-    "cross_entropy",
-    "dense",
-    "embedding",
-    "empty",
-    "fill",
-    "fused_attention",
-    "gradient_needs_probabilities",
-    "is_traced",
-    "keep_freed_memory",
-    "layer_norm",
-    "make_rotation",
-    "merge_heads",
-    "rotate",
-    "split_heads",
-    "write_cache",
-]
-
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and for_torch.has_onednn_product()
 HAS_AVX512 = HAS_ONEDNN and torch.backends.cpu.get_cpu_capability() == "AVX512"
-
-
-# The process
 
 
 def keep_freed_memory():
@@ -61,9 +39,6 @@ def is_traced():
 def is_eager():
     """Whether what runs is neither compiled nor exported to ONNX."""
     return not (torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export())
-
-
-# Built layers
 
 
 def dense(layer, x):
@@ -163,9 +138,6 @@ class _OneDNNProduct(torch.autograd.Function):
         )
 
 
-# Variables
-
-
 def empty(shape, dtype):
     """See `plain.empty`; it lies in memory as `fill` leaves a kernel."""
     return torch.empty(tuple(shape)[::-1], dtype=getattr(torch, dtype)).T
@@ -183,9 +155,6 @@ def fill(variable, array):
         variable.set_data(tensor)
     else:
         variable.value.data = tensor
-
-
-# Functions of tensors
 
 
 def cross_entropy(logits, classes):
@@ -225,9 +194,6 @@ def write_cache(cache, new, index):
     """See `plain.write_cache`; in place, as a copy of the whole cache in every layer would cost
     more than the rest of a small layer."""
     return cache.index_copy_(1, ops.arange(new.shape[1], dtype="int64") + index, new)
-
-
-# Attention that does not give its probabilities
 
 
 def can_fuse(dropout):
