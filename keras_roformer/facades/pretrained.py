@@ -429,7 +429,7 @@ class PreTrained:
         """`(name, weight)` of the network's weights, named as transformers names this class's."""
         for weight in names.weights(self.network):
             bare = self.task == "model"
-            yield weight.name.removeprefix("roformer.") if bare else weight.name, weight
+            yield names.bare_name(weight.name) if bare else weight.name, weight
 
     # Changes of size
 

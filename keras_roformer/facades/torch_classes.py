@@ -200,7 +200,7 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
             return
         backbone = () if self.task == "model" else self.network.roformer._flatten_layers()
         others = {id(layer) for layer in backbone}
-        own = (p for n, p in self.named_parameters() if others and not n.startswith("roformer."))
+        own = (p for n, p in self.named_parameters() if others and not names.is_of_backbone(n))
         dtype = keras.backend.standardize_dtype(next(own, next(self.parameters())).dtype)
         if dtype == self.network.compute_dtype:
             return
@@ -237,9 +237,9 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
 
     def _load(self, tensors, **kwargs):
         expected = [weight for *_, weight in self._weights_of_models()]
-        known = {weight.name.removeprefix("roformer.") for weight in expected}
+        known = {names.bare_name(weight.name) for weight in expected}
         for name, tensor in self.state_dict(keep_vars=True).items():
-            if name.removeprefix("roformer.") not in known:  # of a module that a subclass added
+            if names.bare_name(name) not in known:  # of a module that a subclass added
                 expected.append(names.Weight(name, _Added(tensor), None, "", None, False))
         return transfer.assign(expected, tensors, **kwargs)
 

@@ -267,9 +267,9 @@ class TreeLink:
 
     def _link_weights(self):
         for row, layer in names.layers(self.network):
-            if row.module.startswith("roformer.") != self.bare:
+            if names.is_of_backbone(row.module) != self.bare:
                 continue
-            name = row.module.removeprefix("roformer.")
+            name = names.bare_name(row.module)
             at = self._attached(name, _make_leaf, row.kind, layer, self.root.config)
             for weight in names.layer_weights(row, layer):
                 self._link_variable(weight, at)

@@ -53,7 +53,7 @@ class RoFormerPresetLoader(PresetLoader):
         if not made_here:
             network.roformer = None
             tensors = names.with_prefix(tensors)
-            tensors = {n: a for n, a in tensors.items() if not n.startswith("roformer.")}
+            tensors = {n: a for n, a in tensors.items() if not names.is_of_backbone(n)}
         report = transfer.load(network, tensors, source=self.preset)
         transfer.draw(network, report.absent_keys)
         report.warn_of_absent(cls.__name__, self.preset)
@@ -72,7 +72,7 @@ class RoFormerPresetLoader(PresetLoader):
                 f"{self.preset} has pruned heads or cross-attention, which RoFormerBackbone has "
                 "not; load it with the documented classes, e.g. RoFormerModel.from_pretrained"
             )
-        pooler = any(name.removeprefix("roformer.").startswith("pooler.") for name in tensors)
+        pooler = any(names.bare_name(name).startswith("pooler.") for name in tensors)
         with deferred_values() if tensors else contextlib.nullcontext():
             return cls(**{**cls.arguments_of(config), "add_pooler": pooler, **kwargs})
 
