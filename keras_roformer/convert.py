@@ -43,7 +43,7 @@ def convert_checkpoint(source, target, to="safetensors", source_format=None, bac
     _check_target(target, directory, to)
     found = checkpoint.find(directory, source_format)
     tensors = checkpoint.read(directory, source_format)
-    config = RoFormerConfig.from_pretrained(directory)
+    config = RoFormerConfig.from_directory(directory)
     network_class = _model_class(config, tensors, backend)
     model = _load(network_class, directory, found.format)
     report = {

@@ -217,6 +217,20 @@ def upload(
     )
 
 
+def push(directory, kwargs, *, message, files=None):
+    """Upload saved files as `push_to_hub` of every class does; gives the hub's answer.
+
+    Args:
+        directory: where the files are; its name is the repository's unless `kwargs` give `repo_id`.
+        kwargs: dict of further arguments of `upload`.
+        message: the commit's, unless `kwargs` give `commit_message`.
+        files: patterns of the files' paths in the directory; by default all.
+    """
+    target = {"repo_id": pathlib.Path(directory).name, **kwargs}
+    target["commit_message"] = target.get("commit_message") or message
+    return upload(directory, files=files, **target)
+
+
 def weight_pattern(format):
     """The pattern of a format's weight files, the whole one or shards."""
     return WEIGHT_FILES[format].replace(".", "*.")

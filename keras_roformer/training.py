@@ -99,7 +99,7 @@ def fine_tune(
 
     keras.utils.set_random_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(directory)
-    config = RoFormerConfig.from_pretrained(
+    config = RoFormerConfig.from_directory(
         directory,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},

@@ -89,7 +89,7 @@ def inspect(model, as_json, debug):
         from keras_roformer.weights import checkpoint
 
         directory = resolve(model)
-        config = RoFormerConfig.from_pretrained(directory)
+        config = RoFormerConfig.from_directory(directory)
         parts = _parts(checkpoint.read(directory))
     total = sum(part["parameters"] for part in parts)
     fields = json.loads(config.to_json_string())

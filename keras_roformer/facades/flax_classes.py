@@ -8,10 +8,11 @@ import keras
 import numpy as np
 
 from keras_roformer import outputs
-from keras_roformer.config import dtype_name
+from keras_roformer.config_fields import dtype_name
 from keras_roformer.facades.call_checks import as_arrays
 from keras_roformer.facades.pretrained import FLAGS, PreTrained
 from keras_roformer.generation import GenerationMixin
+from keras_roformer.upstream import for_keras
 from keras_roformer.weights import layouts
 
 STATIC = ("use_cache", "output_attentions", "output_hidden_states", "training")
@@ -166,7 +167,7 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         return [np.min(values).item(), np.max(values).item()]
 
     def _drops(self):
-        layers = self.network._flatten_layers()
+        layers = for_keras.flat_layers(self.network)
         return any(layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout))
 
     @functools.cached_property

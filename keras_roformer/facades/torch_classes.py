@@ -7,18 +7,20 @@ import torch
 
 from keras_roformer import outputs
 from keras_roformer.facades import torch_tree
-from keras_roformer.facades.pretrained import CONTEXT, FLAGS, INPUTS, PreTrained, floating_dtype
+from keras_roformer.facades.checkpoints import floating_dtype
+from keras_roformer.facades.pretrained import CONTEXT, FLAGS, INPUTS, PreTrained
 from keras_roformer.facades.torch_utilities import Utilities
 from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers import kernels
 from keras_roformer.layers.initializers import deferred_values, values_are_deferred
 from keras_roformer.tasks import TASKS
+from keras_roformer.upstream import for_keras, for_torch
 from keras_roformer.weights import names, transfer
 
 outputs.register_torch()
 
 
-class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
+class RoFormerPreTrainedModel(Utilities, PreTrained, for_torch.WatchedModule, torch_tree.Tree):
     """Base of the torch classes: a tree of modules with transformers' names, which the Keras layers
     compute with (see `facades.torch_tree`).
 
@@ -56,7 +58,8 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
 
     def __init__(self, config, *inputs, _backbone=None, **kwargs):
         super().__init__()
-        self.config = self._check_config(config)
+        # A backbone has the config of the model around, which has validated it.
+        self.config = self._check_config(config, validate=_backbone is None)
         self.num_labels = self.config.num_labels
         self.warnings_issued = {}  # trainers note in it what they have said
         if self.task is not None:
@@ -70,10 +73,10 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
         return model if dtype is None else model.to(getattr(torch, floating_dtype(dtype)))
 
     @classmethod
-    def _check_config(cls, config):
+    def _check_config(cls, config, validate=True):
         if cls.task is None and cls is not RoFormerPreTrainedModel:
-            return RoFormerModel._check_config(config)  # of a subclass of one's own
-        return super()._check_config(config)
+            return RoFormerModel._check_config(config, validate)  # of a subclass of one's own
+        return super()._check_config(config, validate)
 
     def _make_tree(self, backbone=None, keep=False):
         """Make the Keras layers and the tree, or, to `keep` the tree that is there, the layers."""
@@ -86,7 +89,7 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
                 self.roformer = RoFormerModel(self.config, _backbone=network.roformer)
         torch_tree.TreeLink(self, network, keep, deferred=True).link()
         if keep:
-            self._follow_dtype()
+            self.after_conversion()
         elif not loads:
             for module in self._own_modules():
                 self._init_weights(module)
@@ -131,9 +134,8 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
         self.init_weights()
 
     def __setattr__(self, name, value):
-        shared = (
-            name == "roformer" and self.task not in (None, "model") and "roformer" in self._modules
-        )
+        is_head_class = self.task not in (None, "model")
+        shared = name == "roformer" and is_head_class and hasattr(self, "roformer")
         if shared and not isinstance(value, RoFormerModel):
             raise TypeError(f"roformer must be a RoFormerModel, got {type(value).__name__}")
         super().__setattr__(name, value)
@@ -146,7 +148,7 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
             raise NotImplementedError(f"{type(self).__name__} does not define forward")
         arguments = self._named_arguments(args, kwargs)
         device = str(self.device)
-        if device == keras.src.backend.torch.core.get_device():
+        if device == for_keras.torch_device():
             return self._run(arguments, self.network.call, training=self.training)
         with keras.device(device):
             return self._run(arguments, self.network.call, training=self.training)
@@ -163,13 +165,12 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
 
     # Weights under transformers' names
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def before_load(self, state_dict, prefix):
         own = dict(self.named_parameters())
         for name in [name for name in state_dict if name.startswith(prefix)]:
             bare = name.removeprefix(prefix)
             if (bare in names.TIED and bare not in own) or names.COMPUTED.fullmatch(bare):
                 del state_dict[name]
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def base_model(self):
@@ -188,27 +189,20 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
         """The `torch.dtype` of the parameters."""
         return next(self.parameters()).dtype
 
-    def _apply(self, fn, recurse=True):
-        super()._apply(fn, recurse)
-        self._follow_dtype()
-        return self
-
-    def _follow_dtype(self):
+    def after_conversion(self):
         """After `half()`, `to(dtype)` and the like: the Keras layers compute in that dtype; a
         backbone, which is a model of its own, in its own."""
         if self.task is None:
             return
-        backbone = () if self.task == "model" else self.network.roformer._flatten_layers()
+        backbone = [] if self.task == "model" else for_keras.flat_layers(self.network.roformer)
         others = {id(layer) for layer in backbone}
         own = (p for n, p in self.named_parameters() if others and not names.is_of_backbone(n))
         dtype = keras.backend.standardize_dtype(next(own, next(self.parameters())).dtype)
         if dtype == self.network.compute_dtype:
             return
-        for layer in self.network._flatten_layers():
+        for layer in for_keras.flat_layers(self.network):
             if id(layer) not in others:
-                layer.dtype_policy = dtype
-                for variable in layer._trainable_variables:
-                    variable._dtype = dtype
+                for_keras.set_dtype(layer, dtype)
 
     # Loading
 
@@ -362,7 +356,7 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
             self._make_tree(backbone, keep=True)
         self._set_checkpointing(is_checkpointing)
 
-    def _replicate_for_data_parallel(self):
+    def check_replication(self):
         raise NotImplementedError(
             "torch.nn.DataParallel's copies of a module within one process are not supported; "
             "use torch.nn.parallel.DistributedDataParallel, one process per device (which torchrun "

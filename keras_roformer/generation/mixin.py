@@ -43,8 +43,8 @@ class GenerationMixin:
         return True
 
     def _read_more(self, directory):
-        if (directory / GENERATION_CONFIG_NAME).is_file():
-            self._generation_config = GenerationConfig.from_pretrained(directory)
+        if (file := directory / GENERATION_CONFIG_NAME).is_file():
+            self._generation_config = GenerationConfig.from_pretrained(file)
 
     def _more_files(self):
         return {GENERATION_CONFIG_NAME: self.generation_config.to_json_string()}

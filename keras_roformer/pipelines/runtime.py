@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 
-from keras_roformer import config
+from keras_roformer import config_fields
 
 logger = logging.getLogger("keras_roformer")
 
@@ -247,7 +247,7 @@ def implied_backend(*values):
 
 def dtype_name(dtype):
     """A framework's dtype, or its name, as one of "float32", "bfloat16", "float16", None."""
-    name = config.dtype_name(dtype)
+    name = config_fields.dtype_name(dtype)
     if name not in (None, "float32", "bfloat16", "float16"):
         raise ValueError(f"dtype must be float32, bfloat16 or float16, got {dtype!r}")
     return name

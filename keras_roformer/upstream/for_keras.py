@@ -3,6 +3,7 @@
 import keras
 from keras.src.backend import AutocastScope, get_keras_mask
 from keras.src.backend.common import stateless_scope
+from keras.src.losses.loss import scale_loss_for_distribution
 
 # Scopes and masks. Keras has no public names for them; each can go when it has one.
 
@@ -116,3 +117,83 @@ def own_trainable_variables(layer):
 def forget_parameters(layer):
     """Take back what a built layer, which on torch is a module, has registered as parameters."""
     layer._modules.pop("_torch_params", None)
+
+
+def set_dtype(layer, dtype):
+    """Have a built layer of torch's parameters compute in the dtype that these now have.
+
+    Keras's setter of `dtype_policy` leaves the variables as they were made, and a variable has no
+    public way to another dtype. This can go when a variable tells the dtype of its value.
+    """
+    layer.dtype_policy = dtype
+    for variable in layer._trainable_variables:
+        variable._dtype = dtype
+
+
+def torch_device():
+    """The device on which Keras makes torch's tensors: that of the `keras.device` around, or its
+    default. `keras.device` can only be entered, not asked (Keras 3.15)."""
+    return keras.src.backend.torch.core.get_device()
+
+
+# Training of a `keras.Model` that has a loss of its own.
+
+
+def forget_compiled(model):
+    """Forget the loss and the metrics of an earlier `compile`.
+
+    Where the next `compile` gives none, Keras 3.15 keeps those of before. This can go when it does
+    not.
+    """
+    model._compile_loss = model._compile_metrics = None
+
+
+def has_compiled_loss(model):
+    """Whether `compile` was given a loss. `model.loss` does not tell: Keras 3.15 keeps it from one
+    `compile` to the next."""
+    return model._compile_loss is not None
+
+
+def has_compiled_metrics(model):
+    """Whether `compile` was given metrics; before a first batch Keras has no public answer."""
+    return model._compile_metrics is not None
+
+
+def whole_loss(model, loss):
+    """A loss, and those of the model's layers, as `keras.Model.compute_loss` would give their sum.
+
+    Keras adds up what the replicas of a `tf.distribute` strategy give (keras-team/keras#19969), so
+    each gives its share. `compute_loss` does both only for a loss given to `compile`.
+    """
+    loss = scale_loss_for_distribution(loss)
+    return sum(map(model._aggregate_additional_loss, model.losses), loss)
+
+
+class FirstReplicaBuild:
+    """Mixin of a `keras.Model` on TensorFlow that is built on the batch of the first replica.
+
+    Under a `tf.distribute` strategy Keras 3.15 builds on the mean of the replicas' batches
+    (`TensorFlowTrainer._maybe_symbolic_build`): ids and labels become floats, and strings
+    have no mean (see keras-team/keras#21172). This can go when Keras takes a batch as it is.
+    """
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        strategy = self._distribute_strategy
+        if strategy is not None and iterator is not None:
+            data_batch = keras.tree.map_structure(
+                lambda x: strategy.experimental_local_results(x)[0],
+                next(next(batches for _, _, batches in iterator)),
+            )
+        super()._maybe_symbolic_build(data_batch=data_batch)
+
+
+class ServingSignature:
+    """Mixin of a `keras.Model` whose SavedModel has the function `serving` by default.
+
+    Keras 3.15 makes that function of a Functional model's inputs, which a subclass has not, and
+    has no public name for it.
+    """
+
+    @property
+    def _default_save_signature(self):
+        return self.serving
