@@ -8,8 +8,7 @@ import math
 
 from keras import ops
 
-from keras_roformer import outputs as output_classes
-from keras_roformer import resizing
+from keras_roformer import outputs, resizing
 from keras_roformer.config import RoFormerConfig, has_no_effect
 from keras_roformer.facades import cache
 from keras_roformer.facades.call_checks import CallChecker
@@ -33,24 +32,13 @@ ALWAYS = (
     "logits_positions",  # (B, P) tokens whose language-model logits are wanted
 )
 
-# The documented output class of each task, to which a family adds its prefix.
-OUTPUT_CLASSES = {
-    "model": "BaseModelOutput",
-    "masked_lm": "MaskedLMOutput",
-    "causal_lm": "CausalLMOutput",
-    "sequence_classification": "SequenceClassifierOutput",
-    "multiple_choice": "MultipleChoiceModelOutput",
-    "token_classification": "TokenClassifierOutput",
-    "question_answering": "QuestionAnsweringModelOutput",
-}
-
 
 class PreTrained(Checkpoints):
     """Config, network and call of one documented class.
 
-    A class is declared by its task: `class X(Family, task="masked_lm")`. A family gives `family`
-    (the prefix of its output classes), `arguments(task)` (the documented positional order of its
-    call) and `call_name` (the name of the documented call).
+    A class is declared by its task: `class X(Family, task="masked_lm")` (`facades.documented`). A
+    family gives `family` (the prefix of its classes and outputs), `arguments(task)` (the documented
+    positional order of its call) and `call_name` (the name of the documented call).
     """
 
     config_class = RoFormerConfig
@@ -60,7 +48,6 @@ class PreTrained(Checkpoints):
     family = ""
     call_name = "__call__"
     add_pooler = False
-    output_class_names = {}  # of the tasks for which it is not the family's `OUTPUT_CLASSES`
 
     def __init_subclass__(cls, task=None, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -68,9 +55,7 @@ class PreTrained(Checkpoints):
             return
         cls.task = task
         cls.argument_names = cls.arguments(task)
-        cls.output_class = getattr(
-            output_classes, cls.output_class_names.get(task, cls.family + OUTPUT_CLASSES[task])
-        )
+        cls.output_class = getattr(outputs, TASKS[task].output_class_of(cls.family))
         setattr(cls, cls.call_name, _documented_call(cls))
 
     # Construction

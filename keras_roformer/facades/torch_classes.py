@@ -8,9 +8,9 @@ import torch
 from keras_roformer import outputs
 from keras_roformer.facades import torch_tree
 from keras_roformer.facades.checkpoints import floating_dtype
+from keras_roformer.facades.documented import declare_classes
 from keras_roformer.facades.pretrained import CONTEXT, FLAGS, INPUTS, PreTrained
 from keras_roformer.facades.torch_utilities import Utilities
-from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers import kernels
 from keras_roformer.layers.initializers import deferred_values, values_are_deferred
 from keras_roformer.tasks import TASKS
@@ -32,10 +32,6 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, for_torch.WatchedModule, to
     saves_safetensors = True
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # a trainer looks here where an adapter around takes anything
-    output_class_names = {
-        "model": "BaseModelOutputWithPastAndCrossAttentions",
-        "causal_lm": "CausalLMOutputWithCrossAttentions",
-    }
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -245,13 +241,13 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, for_torch.WatchedModule, to
                 yield model, name, renamed
 
     def _after_loading(self, absent=()):
-        absent = {name.removeprefix("roformer.") for name in absent}
+        absent = set(map(names.bare_name, absent))
         models = [m for m in self.modules() if isinstance(m, RoFormerPreTrainedModel) and m.task]
         own = {module: model for model in models for module in model._own_modules()}
         paths = {module: path for path, module in self.named_modules()}
         for module, model in own.items():
             leaves = dict(module.named_parameters(recurse=False))
-            full = {f"{paths[module]}.{leaf}".removeprefix("roformer.") for leaf in leaves}
+            full = {names.bare_name(f"{paths[module]}.{leaf}") for leaf in leaves}
             if not absent.isdisjoint(full):
                 model._init_weights(module)
 
@@ -291,7 +287,7 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, for_torch.WatchedModule, to
     def get_output_embeddings(self):
         """A `torch.nn.Linear` of the model's own parameters, or None without a language-model head;
         its weight is the input embeddings' (`tie_word_embeddings`)."""
-        if not hasattr(self.network.head, "tied"):
+        if self.task is None or not TASKS[self.task].is_language_model:
             return None
         decoder, bias = self.cls.predictions.decoder, self.cls.predictions.bias
         return decoder if decoder.bias is not None else torch_tree.linear_of(decoder.weight, bias)
@@ -394,29 +390,4 @@ def _device(device_map):
     return torch.device(device_map)
 
 
-class RoFormerModel(RoFormerPreTrainedModel, task="model"):
-    """The bare model, torch."""
-
-
-class RoFormerForMaskedLM(RoFormerPreTrainedModel, task="masked_lm"):
-    """Masked language modelling, torch."""
-
-
-class RoFormerForCausalLM(GenerationMixin, RoFormerPreTrainedModel, task="causal_lm"):
-    """Causal language modelling, torch; set `is_decoder=True` in its config."""
-
-
-class RoFormerForSequenceClassification(RoFormerPreTrainedModel, task="sequence_classification"):
-    """Sequence classification and regression, torch."""
-
-
-class RoFormerForMultipleChoice(RoFormerPreTrainedModel, task="multiple_choice"):
-    """Multiple choice, torch."""
-
-
-class RoFormerForTokenClassification(RoFormerPreTrainedModel, task="token_classification"):
-    """Token classification, torch."""
-
-
-class RoFormerForQuestionAnswering(RoFormerPreTrainedModel, task="question_answering"):
-    """Extractive question answering, torch."""
+RoFormerModel = declare_classes(RoFormerPreTrainedModel, "torch")["model"]

@@ -160,12 +160,21 @@ HEADS = {
 }
 
 
-def class_suffix(task):
-    """What transformers puts after `RoFormer` in the names of a task's classes: `ForMaskedLM` for
-    `masked_lm`, `Model` for the bare model."""
+def class_name(task, family="", model="RoFormer"):
+    """The name that transformers gives a task's class.
+
+    Args:
+        task: a key of `HEADS`.
+        family: the prefix of a family: "" for torch, "TF" or "Flax".
+        model: "RoFormer", or "Auto" for the Auto class.
+
+    Returns:
+        e.g. `TFRoFormerForMaskedLM` for `masked_lm`, `TFRoFormerModel` for `model`, the bare one.
+    """
     if task == "model":
-        return "Model"
-    return "For" + "".join("LM" if word == "lm" else word.title() for word in task.split("_"))
+        return f"{family}{model}Model"
+    words = "".join("LM" if word == "lm" else word.title() for word in task.split("_"))
+    return f"{family}{model}{'Model' if model == 'Auto' else ''}For{words}"
 
 
 def task_of(tensors):
@@ -253,7 +262,7 @@ def layers(network) -> Iterator[tuple[Row, object]]:
     ordered += [(row, i) for i in numbers for row in rows[first:last]]
     ordered += [(row, None) for row in rows[last:]]
     for row, i in ordered:
-        layer = _follow(network, row.layer.format(i=i))
+        layer = layer_at(network, row.layer.format(i=i))
         if layer is not None:
             original = row.original and row.original.format(i=i)
             yield dataclasses.replace(row, module=row.module.format(i=i), original=original), layer
@@ -280,7 +289,9 @@ def layer_weights(row, layer) -> Iterator[Weight]:
             )
 
 
-def _follow(layer, path):
+def layer_at(network, path):
+    """The layer at a path such as `head.summary`; None where the network has none."""
+    layer = network
     for part in path.split("."):
         layer = layer[int(part)] if part.isdigit() else getattr(layer, part, None)
         if layer is None:
