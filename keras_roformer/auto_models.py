@@ -2,7 +2,7 @@
 
 import keras_roformer
 from keras_roformer.declare import declare_class
-from keras_roformer.weights.names import HEADS, class_name
+from keras_roformer.weights.names import HEADS, class_name, class_suffix
 
 
 class _AutoModel:
@@ -30,7 +30,7 @@ class _AutoModel:
 
 # Auto class → documented class.
 TARGETS = {
-    class_name(task, family, "Auto"): class_name(task, family)
+    f"{family}AutoModel{class_suffix(task)}": class_name(task, family)
     for family in ("", "TF", "Flax")
     for task in HEADS
 }

@@ -114,16 +114,9 @@ def _model_class(config, tensors, backend):
     """The documented class of a checkpoint, by its config or by the head among its weights."""
     import keras_roformer
 
-    heads = {
-        "cls.predictions.bias": "ForMaskedLM",
-        "classifier.out_proj.weight": "ForSequenceClassification",
-        "qa_outputs.weight": "ForQuestionAnswering",
-        "classifier.weight": "ForTokenClassification",
-    }
     named = (config.architectures or [""])[0].removeprefix("Flax").removeprefix("TF")
-    head = next((head for name, head in heads.items() if name in tensors), "Model")
-    task = named.removeprefix("RoFormer") if named.startswith("RoFormer") else head
-    return getattr(keras_roformer, f"{RUNTIMES[backend].prefix}RoFormer{task}")
+    name = named if named.startswith("RoFormer") else names.class_name(names.task_of(tensors))
+    return getattr(keras_roformer, RUNTIMES[backend].prefix + name)
 
 
 def _load(cls, directory, format):
@@ -139,8 +132,10 @@ def _load(cls, directory, format):
 
 def _difference(first, second, config):
     """Largest difference of two models' outputs for random tokens, over the largest output."""
+    from keras_roformer.tasks import TASKS
+
     rng = np.random.default_rng(0)
-    shape = (_SHAPE[0], 2, _SHAPE[1]) if first.task == "multiple_choice" else _SHAPE
+    shape = (_SHAPE[0], 2, _SHAPE[1]) if TASKS[first.task].has_choices else _SHAPE
     batch = {
         "input_ids": rng.integers(0, config.vocab_size, shape).astype("int32"),
         "attention_mask": np.ones(shape, "int32"),

@@ -2,14 +2,12 @@
 
 import contextlib
 
-from keras_hub.src.utils.preset_utils import PresetLoader
-from keras_hub.src.utils.transformers import preset_loader
-
 from keras_roformer.config import RoFormerConfig
 from keras_roformer.layers.initializers import deferred_values
 from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.preset_names import directory_of
 from keras_roformer.tokenizers import AutoTokenizer
+from keras_roformer.upstream.for_keras_hub import PresetLoader
 from keras_roformer.weights import checkpoint, names, transfer
 
 
@@ -75,22 +73,3 @@ class RoFormerPresetLoader(PresetLoader):
         pooler = any(names.bare_name(name).startswith("pooler.") for name in tensors)
         with deferred_values() if tensors else contextlib.nullcontext():
             return cls(**{**cls.arguments_of(config), "add_pooler": pooler, **kwargs})
-
-
-def install():
-    """Give KerasHub's `from_preset` the loader above.
-
-    KerasHub has no registry of converters: it looks this one name up whenever a preset is in
-    transformers' format, and raises for model types that it does not know.
-    """
-    known = preset_loader.TransformersPresetLoader
-    if getattr(known, "roformer", False):
-        return
-
-    def loader(preset, config):
-        if config.get("model_type") == RoFormerConfig.model_type:
-            return RoFormerPresetLoader(preset, config)
-        return known(preset, config)
-
-    loader.roformer = True
-    preset_loader.TransformersPresetLoader = loader

@@ -160,21 +160,17 @@ HEADS = {
 }
 
 
-def class_name(task, family="", model="RoFormer"):
-    """The name that transformers gives a task's class.
+def class_suffix(task):
+    """What transformers puts at the end of the names of a task's classes: `ForMaskedLM` for
+    `masked_lm`, nothing for the bare model."""
+    words = ("LM" if word == "lm" else word.title() for word in task.split("_"))
+    return "" if task == "model" else "For" + "".join(words)
 
-    Args:
-        task: a key of `HEADS`.
-        family: the prefix of a family: "" for torch, "TF" or "Flax".
-        model: "RoFormer", or "Auto" for the Auto class.
 
-    Returns:
-        e.g. `TFRoFormerForMaskedLM` for `masked_lm`, `TFRoFormerModel` for `model`, the bare one.
-    """
-    if task == "model":
-        return f"{family}{model}Model"
-    words = "".join("LM" if word == "lm" else word.title() for word in task.split("_"))
-    return f"{family}{model}{'Model' if model == 'Auto' else ''}For{words}"
+def class_name(task, family=""):
+    """The name of a task's documented class: `RoFormerForMaskedLM`; of another family than torch's,
+    with its prefix ("TF" or "Flax")."""
+    return f"{family}RoFormer{class_suffix(task) or 'Model'}"
 
 
 def task_of(tensors):
