@@ -117,14 +117,8 @@ def _model_class(config, tensors, prefix):
     import keras_roformer
 
     named = (config.architectures or [""])[0].removeprefix("Flax").removeprefix("TF")
-    if named.startswith("RoFormer"):
-        return getattr(keras_roformer, f"{prefix}{named}")
-    stored = {name.rpartition(".")[0] for name in tensors}
-    tied = {name.rpartition(".")[0] for name in names.TIED}
-    heads = {task: {row.module for row in rows} - tied for task, rows in names.HEADS.items()}
-    task = next((task for task, head in heads.items() if head and head <= stored), "model")
-    classes = (getattr(keras_roformer, f"{prefix}RoFormer{name}") for name in keras_roformer._TASKS)
-    return next(cls for cls in classes if cls.task == task)
+    name = named if named.startswith("RoFormer") else names.class_name(names.task_of(tensors))
+    return getattr(keras_roformer, prefix + name)
 
 
 def _load(cls, directory, format):
@@ -133,8 +127,10 @@ def _load(cls, directory, format):
 
 def _difference(first, second, config):
     """Largest difference of two models' outputs for random tokens, over the largest output."""
+    from keras_roformer.tasks import TASKS
+
     rng = np.random.default_rng(0)
-    shape = (_SHAPE[0], 2, _SHAPE[1]) if first.task == "multiple_choice" else _SHAPE
+    shape = (_SHAPE[0], 2, _SHAPE[1]) if TASKS[first.task].has_choices else _SHAPE
     batch = {
         "input_ids": rng.integers(0, config.vocab_size, shape).astype("int32"),
         "attention_mask": np.ones(shape, "int32"),

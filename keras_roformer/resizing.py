@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_roformer.config import check_pruned_heads
-from keras_roformer.layers import RoFormerLMHead
+from keras_roformer.tasks import TASKS
 from keras_roformer.upstream.for_keras import replace_variable
 
 
@@ -40,7 +40,7 @@ def resize_vocabulary(network, size, seed=None):
     for block in (network.roformer, network.roformer.embeddings):
         block.vocab_size = size
     head = network.head
-    if isinstance(head, RoFormerLMHead):
+    if TASKS[network.task].is_language_model:
         replace_variable(head, "bias", resized(head.bias, spread=0))
         head.vocab_size = size
         if not head.tied:

@@ -255,3 +255,23 @@ def test_torch_tells_a_watched_module():
     model.load_state_dict(model.state_dict())
     model[0]._replicate_for_data_parallel()  # which torch.nn.DataParallel calls
     assert told == [torch.float16, (["0.bias", "0.weight"], "0."), "copied"]
+
+
+def test_keras_hub_reads_transformers_checkpoints_with_the_class_of_that_name(
+    monkeypatch, tmp_path
+):
+    pytest.importorskip("keras_hub")
+    from keras_hub.src.utils.preset_utils import get_preset_loader
+    from keras_hub.src.utils.transformers import preset_loader
+
+    from keras_roformer.upstream import for_keras_hub
+
+    class Loader(for_keras_hub.PresetLoader):
+        pass
+
+    monkeypatch.setattr(preset_loader, "TransformersPresetLoader", lambda preset, config: "theirs")
+    for_keras_hub.load_transformers_with(Loader, "mine")
+    (tmp_path / "config.json").write_text('{"model_type": "mine"}')
+    assert isinstance(get_preset_loader(str(tmp_path)), Loader)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    assert get_preset_loader(str(tmp_path)) == "theirs"

@@ -10,9 +10,9 @@ import numpy as np
 from keras_roformer import outputs
 from keras_roformer.config_fields import dtype_name
 from keras_roformer.facades.call_checks import as_arrays
+from keras_roformer.facades.documented import declare_classes
 from keras_roformer.facades.flax_door import FlaxDoor
 from keras_roformer.facades.pretrained import FLAGS, PreTrained
-from keras_roformer.generation import GenerationMixin
 from keras_roformer.upstream import for_keras
 from keras_roformer.weights import layouts
 
@@ -38,7 +38,6 @@ class FlaxRoFormerPreTrainedModel(FlaxDoor, PreTrained):
     framework = "flax"
     save_format = "flax"
     saves_positions = False
-    output_class_names = {"causal_lm": "FlaxCausalLMOutputWithCrossAttentions"}
 
     @staticmethod
     def arguments(task):
@@ -347,31 +346,4 @@ def _key_data(key):
     return jnp.asarray(key, keras.random.SeedGenerator(0).state.dtype)
 
 
-class FlaxRoFormerModel(FlaxRoFormerPreTrainedModel, task="model"):
-    """The bare model, Flax."""
-
-
-class FlaxRoFormerForMaskedLM(FlaxRoFormerPreTrainedModel, task="masked_lm"):
-    """Masked language modelling, Flax."""
-
-
-class FlaxRoFormerForCausalLM(GenerationMixin, FlaxRoFormerPreTrainedModel, task="causal_lm"):
-    """Causal language modelling, Flax; set `is_decoder=True` in its config (not documented)."""
-
-
-class FlaxRoFormerForSequenceClassification(
-    FlaxRoFormerPreTrainedModel, task="sequence_classification"
-):
-    """Sequence classification and regression, Flax."""
-
-
-class FlaxRoFormerForMultipleChoice(FlaxRoFormerPreTrainedModel, task="multiple_choice"):
-    """Multiple choice, Flax."""
-
-
-class FlaxRoFormerForTokenClassification(FlaxRoFormerPreTrainedModel, task="token_classification"):
-    """Token classification, Flax."""
-
-
-class FlaxRoFormerForQuestionAnswering(FlaxRoFormerPreTrainedModel, task="question_answering"):
-    """Extractive question answering, Flax."""
+declare_classes(FlaxRoFormerPreTrainedModel, "Flax")

@@ -8,13 +8,11 @@ import math
 
 from keras import ops
 
-from keras_roformer import outputs as output_classes
-from keras_roformer import resizing
+from keras_roformer import outputs, resizing
 from keras_roformer.config import RoFormerConfig, has_no_effect
 from keras_roformer.facades import cache
 from keras_roformer.facades.call_checks import CallChecker
 from keras_roformer.facades.checkpoints import Checkpoints
-from keras_roformer.layers.heads import RoFormerLMHead
 from keras_roformer.limits import CHECK_IDS
 from keras_roformer.tasks import TASKS, RoFormerNetwork, reduce_loss
 from keras_roformer.weights import names
@@ -34,24 +32,13 @@ ALWAYS = (
     "logits_positions",  # (B, P) tokens whose language-model logits are wanted
 )
 
-# The documented output class of each task, to which a family adds its prefix.
-OUTPUT_CLASSES = {
-    "model": "BaseModelOutput",
-    "masked_lm": "MaskedLMOutput",
-    "causal_lm": "CausalLMOutput",
-    "sequence_classification": "SequenceClassifierOutput",
-    "multiple_choice": "MultipleChoiceModelOutput",
-    "token_classification": "TokenClassifierOutput",
-    "question_answering": "QuestionAnsweringModelOutput",
-}
-
 
 class PreTrained(Checkpoints):
     """Config, network and call of one documented class.
 
-    A class is declared by its task: `class X(Family, task="masked_lm")`. A family gives `family`
-    (the prefix of its output classes), `arguments(task)` (the documented positional order of its
-    call) and `call_name` (the name of the documented call).
+    A class is declared by its task: `class X(Family, task="masked_lm")` (`facades.documented`). A
+    family gives `family` (the prefix of its classes and outputs), `arguments(task)` (the documented
+    positional order of its call) and `call_name` (the name of the documented call).
     """
 
     config_class = RoFormerConfig
@@ -61,7 +48,6 @@ class PreTrained(Checkpoints):
     family = ""
     call_name = "__call__"
     add_pooler = False
-    output_class_names = {}  # of the tasks for which it is not the family's `OUTPUT_CLASSES`
 
     def __init_subclass__(cls, task=None, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -69,9 +55,7 @@ class PreTrained(Checkpoints):
             return
         cls.task = task
         cls.argument_names = cls.arguments(task)
-        cls.output_class = getattr(
-            output_classes, cls.output_class_names.get(task, cls.family + OUTPUT_CLASSES[task])
-        )
+        cls.output_class = getattr(outputs, TASKS[task].output_class_of(cls.family))
         setattr(cls, cls.call_name, _documented_call(cls))
 
     # Construction
@@ -210,7 +194,7 @@ class PreTrained(Checkpoints):
         """`(name, weight)` of the network's weights, named as transformers names this class's."""
         for weight in names.weights(self.network):
             bare = self.task == "model"
-            yield weight.name.removeprefix("roformer.") if bare else weight.name, weight
+            yield names.bare_name(weight.name) if bare else weight.name, weight
 
     # Changes of size
 
@@ -241,11 +225,6 @@ class PreTrained(Checkpoints):
     def get_input_embeddings(self):
         """The token embedding layer."""
         return self.network.roformer.embeddings.word_embeddings
-
-    @property
-    def _token_head(self):
-        """The head that makes logits of tokens, which a language model has; else None."""
-        return self.network.head if isinstance(self.network.head, RoFormerLMHead) else None
 
     def _require_output_embeddings(self):
         if self.get_output_embeddings() is None:

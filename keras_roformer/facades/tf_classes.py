@@ -12,16 +12,16 @@ from keras_roformer import outputs
 from keras_roformer.config import RoFormerConfig
 from keras_roformer.facades.call_checks import as_arrays
 from keras_roformer.facades.checkpoints import floating_dtype, log_report
+from keras_roformer.facades.documented import declare_classes
 from keras_roformer.facades.pretrained import FLAGS, INPUTS, PreTrained
 from keras_roformer.facades.tf_door import TFDoor
 from keras_roformer.facades.tf_training import TFTraining
-from keras_roformer.generation import GenerationMixin
 from keras_roformer.keras_saves import AtomicSaves
 from keras_roformer.layers.rotary import rotation_from_table
 from keras_roformer.saving import make_directory
 from keras_roformer.tasks import TASKS, build_encoder_layer, reduce_loss
 from keras_roformer.upstream import for_keras
-from keras_roformer.weights import checkpoint
+from keras_roformer.weights import checkpoint, names
 
 outputs.register_keras()
 
@@ -46,10 +46,14 @@ class TFRoFormerPreTrainedModel(
     framework = "tf"
     save_format = "tensorflow"
     call_name = "call"
-    output_class_names = {
-        "model": "TFBaseModelOutputWithPooling",
-        "causal_lm": "TFCausalLMOutputWithCrossAttentions",
-    }
+
+    def __init_subclass__(cls, task=None, **kwargs):
+        super().__init_subclass__(task=task, **kwargs)
+        if task is not None:
+            cls.add_pooler = task == "model"  # the documented `pooler_output`
+            # Keras saves a model by the names of its parts in their alphabetical order.
+            for name, path in TASKS[task].tf_parts.items():
+                setattr(cls, name, _part(path))
 
     @staticmethod
     def arguments(task):
@@ -129,9 +133,9 @@ class TFRoFormerPreTrainedModel(
     def get_output_embeddings(self):
         """The layer whose weights make logits of tokens: that of the input embeddings, or a dense
         one if the config does not tie them; None without a language-model head."""
-        if (head := self._token_head) is None:
+        if not TASKS[self.task].is_language_model:
             return None
-        return self.get_input_embeddings() if head.tied else head.decoder
+        return self.get_input_embeddings() if self.network.head.tied else self.network.head.decoder
 
     def set_output_embeddings(self, value):
         """Take a (V, E) table to make logits of tokens with, changing the vocabulary's size to its;
@@ -233,67 +237,14 @@ class TFRoFormerPreTrainedModel(
         return {"input_ids": tf.constant([[7, 6, 0, 0, 1], [1, 2, 3, 0, 0]], dtype=tf.int32)}
 
 
-# Names that the heads have in transformers. Keras saves a model by the names of its parts in their
-# alphabetical order.
-_head = property(lambda self: self.network.head, doc="The head, a Keras layer.")
+def _part(path):
+    """A property: the layer of the network at a path such as `head.summary`, or None."""
+    return property(lambda model: names.layer_at(model.network, path), doc=f"The layer {path}.")
 
 
 _registered = keras.saving.register_keras_serializable(package="keras_roformer")
 
-
-@_registered
-class TFRoFormerModel(TFRoFormerPreTrainedModel, task="model"):
-    """The bare model with the documented pooler, TensorFlow."""
-
-    add_pooler = True
-
-
-@_registered
-class TFRoFormerForMaskedLM(TFRoFormerPreTrainedModel, task="masked_lm"):
-    """Masked language modelling, TensorFlow."""
-
-    mlm = cls = _head
-
-
-@_registered
-class TFRoFormerForCausalLM(GenerationMixin, TFRoFormerPreTrainedModel, task="causal_lm"):
-    """Causal language modelling, TensorFlow; set `is_decoder=True` in its config."""
-
-    mlm = cls = _head
-
-
-@_registered
-class TFRoFormerForSequenceClassification(
-    TFRoFormerPreTrainedModel, task="sequence_classification"
-):
-    """Sequence classification and regression, TensorFlow."""
-
-    classifier = _head
-
-
-@_registered
-class TFRoFormerForMultipleChoice(TFRoFormerPreTrainedModel, task="multiple_choice"):
-    """Multiple choice, TensorFlow."""
-
-    sequence_summary = property(
-        lambda self: getattr(self.network.head, "summary", None),
-        doc="The dense layer of the summary, or None.",
-    )
-    classifier = property(lambda self: self.network.head.classifier, doc="The last dense layer.")
-
-
-@_registered
-class TFRoFormerForTokenClassification(TFRoFormerPreTrainedModel, task="token_classification"):
-    """Token classification, TensorFlow."""
-
-    classifier = _head
-
-
-@_registered
-class TFRoFormerForQuestionAnswering(TFRoFormerPreTrainedModel, task="question_answering"):
-    """Extractive question answering, TensorFlow."""
-
-    qa_outputs = _head
+declare_classes(TFRoFormerPreTrainedModel, "TensorFlow", _registered)
 
 
 @_registered

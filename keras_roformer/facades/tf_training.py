@@ -12,7 +12,7 @@ from keras_roformer.tasks import TASKS, reduce_loss
 from keras_roformer.upstream import for_keras
 
 # The output that each label is for.
-OUTPUT_OF = {"labels": "logits", "start_positions": "start_logits", "end_positions": "end_logits"}
+OUTPUT_OF = {name: output for task in TASKS.values() for name, output in task.labels.items()}
 
 
 class TFTraining(for_keras.FirstReplicaBuild):

@@ -8,10 +8,10 @@ import torch
 from keras_roformer import outputs
 from keras_roformer.facades import torch_tree
 from keras_roformer.facades.checkpoints import floating_dtype
+from keras_roformer.facades.documented import declare_classes
 from keras_roformer.facades.pretrained import CONTEXT, FLAGS, INPUTS, PreTrained
 from keras_roformer.facades.torch_door import TorchDoor
 from keras_roformer.facades.torch_utilities import Utilities
-from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers import kernels
 from keras_roformer.layers.initializers import deferred_values, values_are_deferred
 from keras_roformer.tasks import TASKS
@@ -35,10 +35,6 @@ class RoFormerPreTrainedModel(
     saves_safetensors = True
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # a trainer looks here where an adapter around takes anything
-    output_class_names = {
-        "model": "BaseModelOutputWithPastAndCrossAttentions",
-        "causal_lm": "CausalLMOutputWithCrossAttentions",
-    }
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -199,7 +195,7 @@ class RoFormerPreTrainedModel(
             return
         backbone = [] if self.task == "model" else for_keras.flat_layers(self.network.roformer)
         others = {id(layer) for layer in backbone}
-        own = (p for n, p in self.named_parameters() if others and not n.startswith("roformer."))
+        own = (p for n, p in self.named_parameters() if others and not names.is_of_backbone(n))
         dtype = keras.backend.standardize_dtype(next(own, next(self.parameters())).dtype)
         if dtype == self.network.compute_dtype:
             return
@@ -234,9 +230,9 @@ class RoFormerPreTrainedModel(
 
     def _load(self, tensors, **kwargs):
         expected = [weight for *_, weight in self._weights_of_models()]
-        known = {weight.name.removeprefix("roformer.") for weight in expected}
+        known = {names.bare_name(weight.name) for weight in expected}
         for name, tensor in self.state_dict(keep_vars=True).items():
-            if name.removeprefix("roformer.") not in known:  # of a module that a subclass added
+            if names.bare_name(name) not in known:  # of a module that a subclass added
                 expected.append(names.Weight(name, _Added(tensor), None, "", None, False))
         return transfer.assign(expected, tensors, **kwargs)
 
@@ -248,13 +244,13 @@ class RoFormerPreTrainedModel(
                 yield model, name, renamed
 
     def _after_loading(self, absent=()):
-        absent = {name.removeprefix("roformer.") for name in absent}
+        absent = set(map(names.bare_name, absent))
         models = [m for m in self.modules() if isinstance(m, RoFormerPreTrainedModel) and m.task]
         own = {module: model for model in models for module in model._own_modules()}
         paths = {module: path for path, module in self.named_modules()}
         for module, model in own.items():
             leaves = dict(module.named_parameters(recurse=False))
-            full = {f"{paths[module]}.{leaf}".removeprefix("roformer.") for leaf in leaves}
+            full = {names.bare_name(f"{paths[module]}.{leaf}") for leaf in leaves}
             if not absent.isdisjoint(full):
                 model._init_weights(module)
 
@@ -294,7 +290,7 @@ class RoFormerPreTrainedModel(
     def get_output_embeddings(self):
         """A `torch.nn.Linear` of the model's own parameters, or None without a language-model head;
         its weight is the input embeddings' (`tie_word_embeddings`)."""
-        if self._token_head is None:
+        if self.task is None or not TASKS[self.task].is_language_model:
             return None
         decoder, bias = self.cls.predictions.decoder, self.cls.predictions.bias
         return decoder if decoder.bias is not None else torch_tree.linear_of(decoder.weight, bias)
@@ -397,29 +393,4 @@ def _device(device_map):
     return torch.device(device_map)
 
 
-class RoFormerModel(RoFormerPreTrainedModel, task="model"):
-    """The bare model, torch."""
-
-
-class RoFormerForMaskedLM(RoFormerPreTrainedModel, task="masked_lm"):
-    """Masked language modelling, torch."""
-
-
-class RoFormerForCausalLM(GenerationMixin, RoFormerPreTrainedModel, task="causal_lm"):
-    """Causal language modelling, torch; set `is_decoder=True` in its config."""
-
-
-class RoFormerForSequenceClassification(RoFormerPreTrainedModel, task="sequence_classification"):
-    """Sequence classification and regression, torch."""
-
-
-class RoFormerForMultipleChoice(RoFormerPreTrainedModel, task="multiple_choice"):
-    """Multiple choice, torch."""
-
-
-class RoFormerForTokenClassification(RoFormerPreTrainedModel, task="token_classification"):
-    """Token classification, torch."""
-
-
-class RoFormerForQuestionAnswering(RoFormerPreTrainedModel, task="question_answering"):
-    """Extractive question answering, torch."""
+RoFormerModel = declare_classes(RoFormerPreTrainedModel, "torch")["model"]

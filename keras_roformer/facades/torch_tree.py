@@ -18,6 +18,7 @@ from keras_roformer.layers.heads import rows_at
 from keras_roformer.layers.initializers import InitialWeights, deferred_values
 from keras_roformer.layers.kernels import torch_kernels
 from keras_roformer.layers.stand_in import set_stand_in, stand_in
+from keras_roformer.tasks import TASKS
 from keras_roformer.upstream import for_keras, for_torch
 from keras_roformer.weights import names
 
@@ -267,9 +268,9 @@ class TreeLink:
 
     def _link_weights(self):
         for row, layer in names.layers(self.network):
-            if row.module.startswith("roformer.") != self.bare:
+            if names.is_of_backbone(row.module) != self.bare:
                 continue
-            name = row.module.removeprefix("roformer.")
+            name = names.bare_name(row.module)
             at = self._attached(name, _make_leaf, row.kind, layer, self.root.config)
             for weight in names.layer_weights(row, layer):
                 self._link_variable(weight, at)
@@ -362,17 +363,18 @@ def _blocks(network, bare):
             yield f"encoder.layer.{i}", block, Layer
         if backbone.add_pooler:
             yield "pooler", backbone.pooler, Head
-    elif hasattr(head, "tied"):
-        head.__dict__["word_embeddings"] = backbone.embeddings.word_embeddings
+    elif TASKS[network.task].is_language_model:
+        embeddings = backbone.embeddings.word_embeddings
+        for_keras.set_untracked(head, "word_embeddings", embeddings)
         yield "cls", head, LMHead
         yield "cls.predictions", head, Predictions
-    elif network.task == "sequence_classification":
-        yield "classifier", head, Head
+    elif block := TASKS[network.task].torch_block:
+        yield block, head, Head
 
 
 def _dropouts(network, bare):
     """`(name, Keras dropout)` under every name that transformers has for it."""
-    backbone, head = network.roformer, network.head
+    backbone = network.roformer
     if bare:
         yield "embeddings.dropout", backbone.embeddings.drop
         for i, block in enumerate(backbone.encoder.blocks):
@@ -383,10 +385,6 @@ def _dropouts(network, bare):
                 yield f"{layer}.crossattention.output.dropout", block.drop
             yield f"{layer}.attention.output.dropout", block.drop
             yield f"{layer}.output.dropout", block.drop
-    elif network.task == "sequence_classification":
-        yield "classifier.dropout", head.drop
-    elif network.task == "token_classification":
-        yield "dropout", head.drop
-    elif network.task == "multiple_choice":
-        yield "sequence_summary.first_dropout", head.drop_first
-        yield "sequence_summary.last_dropout", head.drop_last
+    else:
+        for name, path in TASKS[network.task].torch_dropouts.items():
+            yield name, names.layer_at(network, path)

@@ -12,7 +12,14 @@ from keras_roformer.layers.initializers import InitialWeights
 from keras_roformer.layers.rotary import BASE
 from keras_roformer.limits import check_memory
 from keras_roformer.weights import CheckpointError
-from keras_roformer.weights.names import COMPUTED, OPTIONAL, TIED, weights, with_prefix
+from keras_roformer.weights.names import (
+    COMPUTED,
+    OPTIONAL,
+    TIED,
+    is_of_backbone,
+    weights,
+    with_prefix,
+)
 
 logger = logging.getLogger("keras_roformer")
 
@@ -149,7 +156,7 @@ def _check(report, source, ignore_mismatched_sizes, expected):
         return [
             name
             for name in names
-            if name.startswith("roformer.")
+            if is_of_backbone(name)
             and not OPTIONAL.match(name)
             and not (is_of_layer(name) and layers and _LAYER.match(name)[0] not in layers)
         ]
