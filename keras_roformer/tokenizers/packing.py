@@ -240,7 +240,7 @@ class Packer:
                 row += self._source_ids(second)
                 row += suffix
             ids.append(row)
-        return Packed(ids, firsts, offsets=None, plan=None, overflow={})
+        return Packed(ids, firsts, None, None, {})
 
     def _cut_rows(self, sequences, plan, overflow):
         """`Packed` rows of the ranges that `plan` keeps of the `(ids, offsets)` `sequences`."""
