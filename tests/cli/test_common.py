@@ -12,6 +12,7 @@ import pytest
 
 from keras_roformer import backend as backends
 from keras_roformer import cli, hub
+from keras_roformer.cli.pipeline_commands import _view
 from tests.cli.conftest import CHECKPOINT
 from tests.support import python
 
@@ -169,6 +170,12 @@ def test_a_table_and_nothing_else_in_a_terminal(request, checkpoint, backend):
     assert TEXT in lines[0] and "token" in lines[2] and "probability" in lines[2]
     assert len([line for line in lines if "好。" in line]) == 1 + 5
     assert set(lines[-1]) <= set("└┴─┘\x1b[0m")
+
+
+def test_a_task_without_a_view_takes_texts_and_shows_json(capsys):
+    view = _view("a-new-task")
+    view.show([("text", {"answer": 1})], None)
+    assert view.fields == ("text",) and capsys.readouterr().out == '{"answer": 1}\n'
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the documented classes share: loading, saving, errors, signatures."""
 
+import copy
 import inspect
 import json
 import logging
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import keras_roformer as kr
-from keras_roformer import weights
+from keras_roformer import hub, weights
 from keras_roformer.convert import convert_checkpoint
 from keras_roformer.weights import names
 from tests.fake_hub import Hub
@@ -265,6 +266,32 @@ def test_loading_draws_only_what_the_checkpoint_lacks(tmp_path, monkeypatch):
     with pytest.raises(AssertionError, match="only to be replaced"):
         make("ForMaskedLM")
     cls("ForMaskedLM").from_pretrained(tmp_path)
+
+
+def test_a_load_resolves_validates_and_copies_once(tmp_path, monkeypatch):
+    calls = []
+
+    def counted(function):
+        def count(*args, **kwargs):
+            calls.append(function.__name__)
+            return function(*args, **kwargs)
+
+        return count
+
+    config = make("ForCausalLM", is_decoder=True).config
+    make("ForCausalLM", is_decoder=True).save_pretrained(tmp_path)
+    monkeypatch.setattr(hub, "resolve", counted(hub.resolve))
+    monkeypatch.setattr(kr.RoFormerConfig, "validate", counted(kr.RoFormerConfig.validate))
+    monkeypatch.setattr(copy, "deepcopy", counted(copy.deepcopy))
+    for arguments in ({}, {"hidden_dropout_prob": 0.3}, {"config": config}):
+        calls.clear()
+        model = cls("ForCausalLM").from_pretrained(tmp_path, **arguments)
+        assert sorted(calls) == ["deepcopy", "resolve", "validate"], arguments
+        assert model.config is not config
+    config.hidden_size = 65  # assigned since the config was made
+    for call in (cls("Model"), lambda c: cls("Model").from_pretrained(tmp_path, config=c)):
+        with pytest.raises(ValueError, match="hidden_size must be a multiple"):
+            call(config)
 
 
 class TestCheckpointsThatDoNotFit:

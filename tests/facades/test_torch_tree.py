@@ -213,6 +213,23 @@ def test_initial_values_follow_torch_and_the_config():
     assert table.abs().max() > 0.06  # not cut off
 
 
+class Pair(kr.RoFormerPreTrainedModel):
+    """A model of one's own with an encoder deep inside, which does not call `post_init`."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.roformer = kr.RoFormerModel(config)
+        self.others = nn.ModuleDict({"b": kr.RoFormerModel(config)})
+
+
+def test_what_a_checkpoint_lacks_is_drawn_wherever_it_is(tmp_path, monkeypatch):
+    make("Model").save_pretrained(tmp_path)
+    monkeypatch.setattr(torch, "empty_like", lambda x, **_: torch.full_like(x, torch.nan))
+    model = Pair.from_pretrained(tmp_path)
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert 0.2 < model.others.b.embeddings.word_embeddings.weight.std() < 0.4
+
+
 def test_replaced_modules_are_used():
     model = make("ForTokenClassification")
     model.classifier = nn.Linear(32, 7)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_roformer import RoFormerConfig
+from keras_roformer.arrays import log_softmax
 from keras_roformer.generation import GenerationConfig, decoding, processors
 from tests.support import BACKEND, CONFIG, PREFIX, close, cls, native
 
@@ -78,7 +79,7 @@ def check_cached_logits(model, mask):
     found = []
     for use_cache in (True, False):
         prompt = decoding.Prompt.make(PROMPT.astype("int32"), mask.astype("int32"), None)
-        with model._backend.inference(model):
+        with model.inference():
             run = decoding.Decoding(*model._runner(None), prompt, {}, 9, use_cache)
             found.append([run.start(1), *(run.advance(tokens.astype("int32")) for tokens in steps)])
     close(found[0], found[1])
@@ -278,7 +279,7 @@ def test_wide_beam_search_finds_the_best_sequence():
     endings = np.array(list(itertools.product(range(8), repeat=2)))
     tokens = np.concatenate([np.repeat(prompt, 64, axis=0), endings], axis=1)
     logits = model(input_ids=native(tokens)).logits
-    log_probs = processors.log_softmax(keras.ops.convert_to_numpy(logits))[:, 4:6]
+    log_probs = log_softmax(keras.ops.convert_to_numpy(logits))[:, 4:6]
     totals = np.take_along_axis(log_probs, endings[..., None], axis=2).sum(axis=(1, 2))
     found = model.generate(
         native(prompt),
@@ -409,7 +410,7 @@ def test_scores_of_transitions(model):
     found = model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
     tokens = keras.ops.convert_to_numpy(output.sequences)
     for i in range(5):
-        logits = processors.log_softmax(next_logits(model, tokens[:, : 5 + i]))
+        logits = log_softmax(next_logits(model, tokens[:, : 5 + i]))
         wanted = logits[np.arange(3), tokens[:, 5 + i]]
         close(found[:, i], wanted)
     beams = dict(num_beams=3, num_return_sequences=2, eos_token_id=30, length_penalty=0.5)
@@ -540,7 +541,7 @@ def test_support_and_frequencies(model, parameters):
         seed=0,
         **parameters,
     )[:, 5]
-    probabilities = np.exp(processors.log_softmax(next_logits(model, PROMPT[:1])[0] / temperature))
+    probabilities = np.exp(log_softmax(next_logits(model, PROMPT[:1])[0] / temperature))
     order = np.argsort(-probabilities)
     if parameters["top_k"]:
         kept = order[: parameters["top_k"]]

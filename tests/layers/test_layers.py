@@ -1,5 +1,6 @@
 """The Keras layers against plain NumPy, and their algebra, on the running backend."""
 
+import inspect
 import math
 
 import keras
@@ -22,6 +23,7 @@ from keras_roformer.layers import (
     rotary_frequencies,
 )
 from keras_roformer.layers.activations import get_activation
+from keras_roformer.layers.spec import EncoderSpec
 from tests.support import close
 from tests.tolerances import BFLOAT16, FLOAT32, FLOAT32_GRADIENT
 
@@ -445,6 +447,31 @@ class TestKerasConventions:
         layer.build()
         spec = layer.compute_output_spec(keras.KerasTensor((2, 5), "int32"))
         assert keras.tree.map_structure(lambda x: x.shape, spec) == shapes
+
+
+class TestSpec:
+    def test_arguments_by_position_by_name_and_as_a_spec(self):
+        sizes = (2, 16, 2, 24, 8, "relu", 0.2, 0.3, True, True, True, True, 1e-6, 0.03)
+        names = list(inspect.signature(RoFormerEncoder).parameters)[: len(sizes)]
+        spec = EncoderSpec(vocab_size=None, **dict(zip(names, sizes, strict=True)))
+        by_position, by_name, by_spec = (
+            RoFormerEncoder(*sizes, name="e"),
+            RoFormerEncoder(**dict(zip(names, sizes, strict=True)), name="e"),
+            RoFormerEncoder(spec=spec, name="e"),
+        )
+        assert by_position.get_config() == by_name.get_config() == by_spec.get_config()
+        assert names[:4] == ["num_layers", "hidden_size", "num_heads", "intermediate_size"]
+        config = by_name.get_config()
+        assert tuple(config[name] for name in names) == sizes
+        assert by_name.blocks[1].get_config()["layer_norm_eps"] == 1e-6
+
+    def test_mistakes_are_named(self):
+        with pytest.raises(TypeError, match="RoFormerEncoder.*intermediate_size"):
+            RoFormerEncoder(2, 16, 2)
+        with pytest.raises(TypeError, match="multiple values.*num_layers"):
+            RoFormerEncoder(2, 16, 2, 24, num_layers=3)
+        with pytest.raises((TypeError, ValueError), match="vocab_size"):
+            RoFormerEncoder(2, 16, 2, 24, vocab_size=3)
 
 
 class TestActivations:

@@ -29,13 +29,20 @@ _STORAGES = {  # storage class in module torch → dtype of its elements
 }
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-#: What reading damaged content raises, here and in zipfile and pickletools.
+# Pickle instructions that put a constant on the stack, or the value that they carry; and how many
+# values an instruction takes. One that is not listed here takes all values after the last mark.
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
+_LITERALS |= {"BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING"}
+_COUNTS = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3, "APPEND": 1, "SETITEM": 2}
+_COUNTS |= {"STACK_GLOBAL": 2, "REDUCE": 2}
+# What reading damaged content raises, here and in zipfile and pickletools.
 _BROKEN = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, struct.error)
 _BROKEN += (OSError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a pytorch_model.bin under their stored names."""
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors of a pytorch_model.bin under their stored names; it has no metadata."""
     check_readable(path)
     with open(path, "rb") as file:
         read_content = _read_zip if file.read(2) == b"PK" else _read_legacy
@@ -43,7 +50,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         content, storages = read_content(path)
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}, expected a dict of tensors")
-        return {name: _array(name, tensor, storages) for name, tensor in content.items()}
+        return {name: _array(name, tensor, storages) for name, tensor in content.items()}, {}
     except CheckpointError:
         raise
     except _BROKEN as error:
@@ -175,18 +182,34 @@ def _storage(identifier: Any, sizes: dict[str, int] | None) -> _Storage:
     return _Storage(kind.dtype, key, offset)
 
 
+class _Stack(list[Any]):
+    """The stack of the pickle machine, and the marks at which groups of values begin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.marks: list[int] = []
+
+    def pop_values(self, instruction: str) -> list[Any]:
+        """Take what an instruction puts together: so many values, or all after the last mark."""
+        count = _COUNTS.get(instruction)
+        start = self.marks.pop() if count is None else len(self) - count
+        if start < 0:
+            raise ValueError("its pickle takes more from the stack than is there")
+        values = self[start:]
+        del self[start:]
+        return values
+
+
 def _unpickle(file: io.BytesIO | mmap.mmap, path: Path, sizes: dict[str, int] | None = None) -> Any:
-    """Runs one pickle. `sizes` collects the element size of each storage it mentions."""
-    stack: list[Any] = []
-    marks: list[int] = []
+    """Run one pickle. `sizes` collects the element size of each storage it mentions.
+
+    This is no `pickle.Unpickler` with a `find_class` of its own, because that class still does what
+    a file says to the objects that it lets through: BUILD with a state of (None, dict) sets any
+    attribute on them, and REDUCE calls them with any arguments. Here a global is only a name, and
+    `_call` is all that can be called.
+    """
+    stack = _Stack()
     memo: dict[int, Any] = {}
-
-    def pop_to_mark() -> list[Any]:
-        start = marks.pop()
-        items = stack[start:]
-        del stack[start:]
-        return items
-
     for opcode, argument, _ in pickletools.genops(file):
         match opcode.name:
             case "PROTO" | "FRAME":
@@ -194,40 +217,25 @@ def _unpickle(file: io.BytesIO | mmap.mmap, path: Path, sizes: dict[str, int] | 
             case "STOP":
                 return stack.pop()
             case "MARK":
-                marks.append(len(stack))
-            case "NONE":
-                stack.append(None)
-            case "NEWTRUE" | "NEWFALSE":
-                stack.append(opcode.name == "NEWTRUE")
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
-                stack.append(argument)
-            case "BINUNICODE" | "SHORT_BINUNICODE" | "BINSTRING" | "SHORT_BINSTRING":
+                stack.marks.append(len(stack))
+            case name if name in _CONSTANTS:
+                stack.append(_CONSTANTS[name])
+            case name if name in _LITERALS:
                 stack.append(argument)
             case "EMPTY_DICT":
                 stack.append({})
             case "EMPTY_LIST":
                 stack.append([])
-            case "EMPTY_TUPLE":
-                stack.append(())
-            case "TUPLE":
-                stack.append(tuple(pop_to_mark()))
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                count = int(opcode.name[-1])
-                if len(stack) < count:
-                    raise ValueError("its pickle takes more from the stack than is there")
-                stack[-count:] = [tuple(stack[-count:])]
-            case "APPEND":
-                stack[-2].append(stack.pop())
-            case "APPENDS":
-                items = pop_to_mark()
-                stack[-1].extend(items)
+            case "TUPLE" | "TUPLE1" | "TUPLE2" | "TUPLE3":
+                stack.append(tuple(stack.pop_values(opcode.name)))
+            case "APPEND" | "APPENDS":
+                values = stack.pop_values(opcode.name)
+                stack[-1].extend(values)
             case "SETITEM" | "SETITEMS":
-                if opcode.name == "SETITEM":
-                    marks.append(len(stack) - 2)
-                items = pop_to_mark()
-                if any(type(key) not in (str, int) for key in items[::2]):
+                values = stack.pop_values(opcode.name)
+                if any(type(key) not in (str, int) for key in values[::2]):
                     raise ValueError("a dict has a key that is neither text nor a number")
-                stack[-1].update(zip(items[::2], items[1::2], strict=True))
+                stack[-1].update(zip(values[::2], values[1::2], strict=True))
             case "BINPUT" | "LONG_BINPUT":
                 memo[argument] = stack[-1]
             case "MEMOIZE":
@@ -237,21 +245,22 @@ def _unpickle(file: io.BytesIO | mmap.mmap, path: Path, sizes: dict[str, int] | 
             case "GLOBAL":
                 stack.append(_global(path, *argument.split(" ", 1)))
             case "STACK_GLOBAL":
-                name, module = stack.pop(), stack.pop()
+                module, name = stack.pop_values("STACK_GLOBAL")
                 stack.append(_global(path, str(module), str(name)))
             case "BINPERSID":
                 stack.append(_storage(stack.pop(), sizes))
             case "REDUCE":
-                arguments, function = stack.pop(), stack.pop()
-                stack.append(_call(function, arguments))
+                stack.append(_call(*stack.pop_values("REDUCE")))
             case "BUILD":  # attributes of the dict, such as state_dict's _metadata: not needed
                 stack.pop()
             case _:
                 raise ValueError(f"its pickle uses {opcode.name}, which no weights need")
 
 
-def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes a pytorch_model.bin that `torch.load` reads (not atomic: the caller renames)."""
+def write(
+    path: Path, tensors: Mapping[str, np.ndarray], metadata: object = None, is_shard: bool = False
+) -> None:
+    """Write a pytorch_model.bin that `torch.load` reads (not atomic: the caller renames)."""
     storage_names = {dtype: name for name, dtype in _STORAGES.items()}
     ordered_dict = b"ccollections\nOrderedDict\n)R"
     pickle = [b"\x80\x02", ordered_dict, b"("]

@@ -14,12 +14,12 @@ import numpy as np
 
 from keras_roformer.weights.weight_files import CheckpointError, broken, check_dtype, check_readable
 
-#: The first level of every variable's name: the model's, which readers ignore.
+# The first level of every variable's name: the model's, which readers ignore.
 _MODEL = "tf_ro_former"
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """The variables of a tf_model.h5, or of one shard of it."""
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The variables of a tf_model.h5, or of one shard of it; no metadata."""
     import h5py
 
     size = check_readable(path)
@@ -44,7 +44,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             if not any(attribute.startswith("layer_names") for attribute in file.attrs):
                 raise ValueError("it has no 'layer_names', so it is not of transformers or Keras 2")
             file.visititems(visit)
-        return _names(arrays, layers)
+        return _names(arrays, layers), {}
     except CheckpointError:
         raise
     except (OSError, ValueError, RuntimeError, LookupError, TypeError) as error:
@@ -52,7 +52,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _names(arrays: Mapping[str, np.ndarray], layers: set[str]) -> dict[str, np.ndarray]:
-    """Takes layer and model off the locations of a whole file; those of a shard have neither."""
+    """Take layer and model off the locations of a whole file; those of a shard have neither."""
     if not layers:
         return dict(arrays)
     result: dict[str, np.ndarray] = {}
@@ -65,8 +65,13 @@ def _names(arrays: Mapping[str, np.ndarray], layers: set[str]) -> dict[str, np.n
     return result
 
 
-def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes a whole tf_model.h5 (not atomic: the caller renames). bfloat16 becomes float32."""
+def write(
+    path: Path, tensors: Mapping[str, np.ndarray], metadata: object = None, is_shard: bool = False
+) -> None:
+    """Write a tf_model.h5 or a shard (not atomic: the caller renames). bfloat16 becomes float32."""
+    if is_shard:
+        _write_shard(path, tensors)
+        return
     layers: dict[str, list[str]] = {}
     for name in tensors:
         layers.setdefault(name.partition("/")[0], []).append(name)
@@ -87,8 +92,8 @@ def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
                 file[f"mlm___cls/{_MODEL}/{name}"] = file[f"roformer/{_MODEL}/{name}"]
 
 
-def write_shard(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes one shard of a tf_model.h5 (not atomic: the caller renames)."""
+def _write_shard(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Write one shard, whose layout is flat."""
     with _create(path) as file:
         file.attrs["layer_names"] = list(tensors)
         for name, array in tensors.items():

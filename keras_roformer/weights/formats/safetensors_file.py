@@ -31,8 +31,13 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise broken(path, "safetensors", error) from error
 
 
-def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Writes a safetensors file (not atomic: the caller renames)."""
+def write(
+    path: Path,
+    tensors: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str],
+    is_shard: bool = False,
+) -> None:
+    """Write a safetensors file (not atomic: the caller renames)."""
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     try:
         save_file(arrays, path, metadata=dict(metadata))

@@ -24,8 +24,11 @@ _DTYPES = {  # tensorflow/core/framework/types.proto
 _STRING = 7
 
 
-def read(path: str | Path) -> dict[str, np.ndarray]:
-    """The variables of a checkpoint named `<prefix>` or `<prefix>.index`, by their stored names."""
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The variables of a checkpoint named `<prefix>` or `<prefix>.index`, by their stored names.
+
+    It has no metadata.
+    """
     prefix = str(path).removesuffix(".index")
     index = Path(f"{prefix}.index")
     check_readable(index)
@@ -33,11 +36,12 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         entries = dict(_table(index.read_bytes()))
         shards = _fields(entries.pop(b"")).get(1, [1])[0]
         tensors = {name.decode(): _fields(value) for name, value in entries.items()}
-        return {
+        arrays = {
             name: _tensor(prefix, shards, name, fields)
             for name, fields in tensors.items()
             if fields[1] != [_STRING]  # bookkeeping of newer TensorFlow, not a weight
         }
+        return arrays, {}
     except CheckpointError:
         raise
     except (ValueError, LookupError, TypeError, struct.error, OverflowError) as error:
@@ -45,7 +49,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _tensor(prefix: str, shards: int, name: str, fields: dict[int, list[Any]]) -> np.ndarray:
-    """Reads the tensor that an entry describes: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size."""
+    """The tensor that an entry describes: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size."""
     path = Path(f"{prefix}.data-{fields.get(3, [0])[0]:05d}-of-{shards:05d}")
     if 7 in fields or fields[1][0] not in _DTYPES:
         raise CheckpointError(

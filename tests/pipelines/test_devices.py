@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from keras_roformer.pipelines import pipeline
-from keras_roformer.pipelines.runtime import RUNTIMES
+from keras_roformer.pipelines.devices import DEVICES
 from tests.pipelines.pipeline_tools import MASKED, assert_same
 from tests.support import close, python
 from tests.tolerances import BFLOAT16
@@ -22,7 +22,7 @@ def test_on_the_cpu(fill, checkpoint, device, caplog):
 @pytest.fixture
 def no_gpu(backend, monkeypatch):
     """The suite may run where there is one."""
-    monkeypatch.setattr(RUNTIMES[backend], "has_gpu", lambda self: False)
+    monkeypatch.setattr(DEVICES[backend], "has_gpu", lambda: False)
 
 
 @pytest.mark.parametrize("device", [0, "cuda:0", "gpu"])

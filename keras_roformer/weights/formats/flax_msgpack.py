@@ -43,8 +43,8 @@ _SIZED |= {0xD9: ("str", ">B"), 0xDA: ("str", ">H"), 0xDB: ("str", ">I")}
 _SIZED |= {0xDC: ("array", ">H"), 0xDD: ("array", ">I"), 0xDE: ("map", ">H"), 0xDF: ("map", ">I")}
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """The parameters of a flax_model.msgpack under their names joined by `/`."""
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The parameters of a flax_model.msgpack under their names joined by `/`; no metadata."""
     size = check_readable(path)
     data = bytearray(size)
     with open(path, "rb") as file:
@@ -60,7 +60,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise broken(path, "Flax", error) from error
     for name, array in result.items():
         check_dtype(path, name, array.dtype)
-    return result
+    return result, {}
 
 
 class _Reader:
@@ -124,7 +124,7 @@ class _Reader:
 
 
 def _flatten(tree: dict[str, Any], prefix: str, result: dict[str, np.ndarray]) -> None:
-    """Puts the arrays of a nested map into `result`, names joined by `/`."""
+    """Put the arrays of a nested map into `result`, names joined by `/`."""
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and _CHUNKED in value:
@@ -141,8 +141,10 @@ def _flatten(tree: dict[str, Any], prefix: str, result: dict[str, np.ndarray]) -
             raise ValueError(f"{name!r} is a {type(value).__name__}, expected an array")
 
 
-def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes parameters named `a/b/kernel` as Flax does (not atomic: the caller renames)."""
+def write(
+    path: Path, tensors: Mapping[str, np.ndarray], metadata: object = None, is_shard: bool = False
+) -> None:
+    """Write parameters named `a/b/kernel` as Flax does (not atomic: the caller renames)."""
     tree: dict[str, Any] = {}
     for name, array in tensors.items():
         *parents, leaf = name.split("/")
