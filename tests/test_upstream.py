@@ -275,3 +275,82 @@ def test_keras_hub_reads_transformers_checkpoints_with_the_class_of_that_name(
     assert isinstance(get_preset_loader(str(tmp_path)), Loader)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     assert get_preset_loader(str(tmp_path)) == "theirs"
+
+
+def test_policy_replaces_a_map():
+    """The public setter adds to a map that is there already."""
+    layer = keras.Sequential()
+    maps = [keras.dtype_policies.DTypePolicyMap("float32") for _ in range(2)]
+    for policies in maps:
+        for_keras.set_policy(layer, policies)
+        assert layer.dtype_policy is policies
+
+
+def test_grain_pipeline():
+    grain = pytest.importorskip("grain")
+    data = grain.MapDataset.source([1]).map(lambda x: for_keras.in_grain_pipeline())
+    assert data[0] and not for_keras.in_grain_pipeline()
+
+
+def batches_of_three_lengths():
+    return (({"x": np.ones((1, length), "float32")},) for length in (2, 2, 3))
+
+
+@on_tensorflow
+def test_keras_keeps_the_sizes_of_the_first_batches():
+    import tensorflow as tf
+
+    x = keras.Input((None,), name="x")
+    model = keras.Model({"x": x}, keras.ops.sum(x, -1))
+    with pytest.raises(Exception, match="variable input dimensions|first two batches"):
+        model.predict(batches_of_three_lengths(), verbose=0)
+    signature = ({"x": tf.TensorSpec((None, None), "float32")},)
+    data = for_keras.dataset_of_open_sizes(batches_of_three_lengths, signature, 3)
+    assert len(data) == 3
+    np.testing.assert_array_equal(model.predict(data, verbose=0), [2, 2, 3])
+
+
+def test_fit_starts_at_an_epoch():
+    class Start(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            for_keras.start_at_epoch(self.model, 2)
+
+    arrays = np.ones((2, 2)), np.ones((2, 1))
+    assert dense_model().fit(*arrays, epochs=3, callbacks=[Start()], verbose=0).epoch == [2]
+
+
+def test_whether_a_layer_was_called():
+    dense = keras.layers.Dense(1)
+    assert not for_keras.was_called(dense)
+    dense(np.ones((1, 1)))
+    assert for_keras.was_called(dense)
+
+
+@on_torch
+def test_torch_sees_what_keras_hub_hides():
+    pytest.importorskip("keras_hub")
+    from keras_hub.models import Backbone
+
+    def make(*mixins):
+        class Model(*mixins, Backbone):
+            def __init__(self):
+                self.dense = keras.layers.Dense(2)
+                x = keras.Input((2,))
+                super().__init__(x, self.dense(x), dtype="float32")
+
+        return Model()
+
+    assert not make().state_dict()  # else the mixin can go
+    model = make(for_keras.RegisteredWithTorch)
+    assert len(list(model.parameters())) == len(model.state_dict()) == 2
+    model.dense.enable_lora(1)
+    assert len(list(model.parameters())) == len(model.state_dict()) == 4
+
+
+def test_keras_hub_reads_the_config_of_a_preset(tmp_path):
+    pytest.importorskip("keras_hub")
+    from keras_roformer.upstream import for_keras_hub
+
+    (tmp_path / "config.json").write_text('{"config": {"dtype": null}}')
+    assert for_keras_hub.load_json(str(tmp_path)) == {"config": {"dtype": None}}
+    assert callable(for_keras_hub.register_presets)

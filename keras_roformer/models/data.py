@@ -9,6 +9,9 @@ import types
 import keras
 import numpy as np
 
+from keras_roformer.arrays import to_numpy
+from keras_roformer.upstream import for_keras
+
 
 def in_tf_graph():
     """Whether this runs while TensorFlow traces a function, as inside `tf.data.Dataset.map`."""
@@ -64,72 +67,73 @@ def _string(text):
 
 def output(arrays):
     """NumPy arrays as tensors of the backend; inside a grain pipeline as they are."""
-    from keras.src.utils.backend_utils import in_grain_data_pipeline
-
-    if in_grain_data_pipeline():
+    if for_keras.in_grain_pipeline():
         return arrays
     return keras.tree.map_structure(
         lambda x: keras.ops.convert_to_tensor(x, dtype=str(x.dtype)), arrays
     )
 
 
-# Loaders: sources of ready batches, which KerasHub's own `fit` refuses.
+# Sources of batches.
+
+# The kinds that KerasHub's own `fit` takes; it refuses the other ones, loaders.
+DATASETS = ("tf.data", "grain")
 
 
-def is_loader(x):
-    """Whether `x` is a `PyDataset`, a torch `DataLoader` or a generator."""
-    return isinstance(x, (keras.utils.PyDataset, types.GeneratorType)) or is_torch_loader(x)
-
-
-def is_dataset(x):
-    """Whether `x` is a tf.data or a grain dataset."""
-    return hasattr(x, "element_spec") or type(x).__module__.partition(".")[0] == "grain"
-
-
-def is_torch_loader(x):
+def kind_of(x):
+    """Which kind of source of ready batches `x` is; None for lists, arrays and the like."""
+    if hasattr(x, "element_spec"):
+        return "tf.data"
+    if type(x).__module__.partition(".")[0] == "grain":
+        return "grain"
+    if isinstance(x, keras.utils.PyDataset):
+        return "PyDataset"
+    if isinstance(x, types.GeneratorType):
+        return "generator"
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.utils.data.DataLoader)
+    if torch is not None and isinstance(x, torch.utils.data.DataLoader):
+        return "DataLoader"
+    return None
 
 
-def preprocess_loader(loader, preprocess):
-    """The same loader with `preprocess(x, y, sample_weight)`, which gives NumPy, in every batch."""
-    if isinstance(loader, keras.utils.PyDataset):
-        return _PreprocessedDataset(loader, preprocess)
-    if is_torch_loader(loader):
-        loader = copy.copy(loader)
+def batches_of(x, y=None, sample_weight=None, batch_size=None):
+    """`x` where it is a source of batches, else the `ArrayBatches` of the three."""
+    return x if kind_of(x) else ArrayBatches(x, y, sample_weight, batch_size)
+
+
+def preprocessed(source, preprocess):
+    """The same source, not one of tf.data, with `preprocess` in every batch.
+
+    Args:
+        source: what `batches_of` gives.
+        preprocess: function of x, y and sample_weight that gives NumPy arrays.
+    """
+    kind = kind_of(source)
+    if kind == "PyDataset":
+        return _PreprocessedDataset(source, preprocess)
+    if kind == "grain":
+        return source.map(functools.partial(_preprocess_batch, preprocess))
+    if kind == "DataLoader":
+        loader = copy.copy(source)
         loader.collate_fn = functools.partial(_collate, loader.collate_fn, preprocess)
         return loader
-    batches = (preprocess_batch(batch, preprocess) for batch in loader)
+    batches = (_preprocess_batch(preprocess, batch) for batch in source)
     # Of generators, Keras takes tuples only.
     return (batch if isinstance(batch, tuple) else (batch,) for batch in batches)
 
 
-def with_open_lengths(loader, shapes):
-    """A source of preprocessed batches as a tf.data.Dataset with batches of any lengths.
+def with_open_lengths(source, shapes):
+    """What `preprocessed` gives, as a `tf.data.Dataset` with batches of any lengths.
 
-    Of a loader or grain dataset, Keras on TensorFlow leaves open only the sizes in which its first
-    two batches differ, and fails when a later one differs in another.
+    See `dataset_of_open_sizes`, which says what Keras would do.
 
     Args:
-        loader: what `preprocess_loader` gives, or a grain dataset.
+        source: of preprocessed batches.
         shapes: the preprocessor's method of that name.
     """
     import tensorflow as tf
 
-    size = None
-    if isinstance(loader, keras.utils.PyDataset):
-        first, size = loader[0], loader.num_batches
-        epoch = functools.partial(_epoch, loader)
-    elif is_dataset(loader):
-        first, epoch = next(iter(loader)), loader.__iter__
-        if hasattr(loader, "__len__") and len(loader) < sys.maxsize:  # of grain's endless ones
-            size = len(loader)
-    elif is_torch_loader(loader):
-        first, epoch = next(iter(loader)), loader.__iter__
-    else:
-        first = next(loader)
-        rest = itertools.chain([first], loader)
-        epoch = functools.partial(iter, rest)
+    first, epoch, count = _read(source)
 
     def spec(x, shape):
         x = np.asarray(x)
@@ -145,22 +149,31 @@ def with_open_lengths(loader, shapes):
                 lambda t, made=made: spec(t, () if made else np.shape(t)[1:]), target
             )
         )
-
-    def batches():
-        for batch in epoch():
-            yield keras.tree.map_structure(np.asarray, batch)
-
     signature = tuple(specs) if isinstance(first, tuple) else specs[0]
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    if size is not None:
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(size))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return for_keras.dataset_of_open_sizes(epoch, signature, count)
+
+
+# By backend, where Keras has to be asked to take batches of any lengths.
+OPEN_LENGTHS = {"tensorflow": with_open_lengths}
+
+
+def _read(source):
+    """The first batch of a source, a function that reads an epoch, and how many batches it has."""
+    kind = kind_of(source)
+    if kind == "PyDataset":
+        return source[0], functools.partial(_epoch, source), source.num_batches
+    if kind == "generator":
+        first = next(source)
+        return first, functools.partial(iter, itertools.chain([first], source)), None
+    count = len(source) if kind == "grain" and hasattr(source, "__len__") else None
+    count = None if count == sys.maxsize else count  # of grain's endless ones
+    return next(iter(source)), source.__iter__, count
 
 
 def _epoch(dataset):
     dataset.on_epoch_begin()
-    size = dataset.num_batches
-    for index in itertools.count() if size is None else range(size):
+    count = dataset.num_batches
+    for index in itertools.count() if count is None else range(count):
         yield dataset[index]
     dataset.on_epoch_end()
 
@@ -174,6 +187,8 @@ class _PreprocessedDataset(keras.utils.PyDataset):
         )
         self._dataset = dataset
         self._preprocess = preprocess
+        self.on_epoch_begin = dataset.on_epoch_begin
+        self.on_epoch_end = dataset.on_epoch_end
 
     @property
     def num_batches(self):
@@ -183,13 +198,30 @@ class _PreprocessedDataset(keras.utils.PyDataset):
         return len(self._dataset)
 
     def __getitem__(self, index):
-        return preprocess_batch(self._dataset[index], self._preprocess)
+        return _preprocess_batch(self._preprocess, self._dataset[index])
 
-    def on_epoch_begin(self):
-        self._dataset.on_epoch_begin()
 
-    def on_epoch_end(self):
-        self._dataset.on_epoch_end()
+def _collate(collate, preprocess, samples):
+    import torch
+
+    batch = collate(samples)
+    if isinstance(batch, (list, tuple)) and batch and _holds_rows(batch[0]):
+        batch = (tuple(batch[0]), *batch[1:])  # torch makes lists of columns
+    return keras.tree.map_structure(torch.as_tensor, _preprocess_batch(preprocess, batch))
+
+
+def _preprocess_batch(preprocess, batch):
+    if isinstance(batch, list):  # a batch of strings, or (x, y, …)
+        plain = bool(batch) and isinstance(batch[0], (str, bytes))
+        batch = (batch,) if plain else tuple(batch)
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    _check_columns(x)
+    if isinstance(x, tuple):  # torch's collation makes tuples of lists, and those mean pairs here
+        if x and isinstance(x[0], (str, bytes)):
+            x = list(x)
+        else:
+            x = tuple(list(part) if isinstance(part, tuple) else part for part in x)
+    return preprocess(x, y, sample_weight)
 
 
 class ArrayBatches(keras.utils.PyDataset):
@@ -201,11 +233,12 @@ class ArrayBatches(keras.utils.PyDataset):
         batch_size: by default 32.
 
     Raises:
-        ValueError: the lengths differ, or x is a list of pairs.
+        ValueError: the lengths differ, x is a list of pairs, or the labels are strings.
     """
 
     def __init__(self, x, y, sample_weight, batch_size):
         super().__init__()
+        _check_labels(y)
         _check_columns(x)
         self._parts = _map_columns(_column, (x, y, sample_weight))
         self._batch_size = batch_size or 32
@@ -274,38 +307,6 @@ def _column(x):
     return x if isinstance(x, list) and is_text(x) else to_numpy(x)
 
 
-def to_numpy(x):
-    """A tensor, a list or an array as an array."""
-    return keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else np.asarray(x)
-
-
-def _collate(collate, preprocess, samples):
-    import torch
-
-    batch = collate(samples)
-    if isinstance(batch, (list, tuple)) and batch and _holds_rows(batch[0]):
-        batch = (tuple(batch[0]), *batch[1:])  # torch makes lists of columns
-    return keras.tree.map_structure(torch.as_tensor, preprocess_batch(batch, preprocess))
-
-
-def preprocess_batch(batch, preprocess):
-    if isinstance(batch, list):  # a batch of strings, or (x, y, …)
-        plain = bool(batch) and isinstance(batch[0], (str, bytes))
-        batch = (batch,) if plain else tuple(batch)
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    return preprocess(_batch_of_texts(x), y, sample_weight)
-
-
-def _batch_of_texts(x):
-    """A batch's texts as lists: torch's collation makes tuples, which elsewhere mean pairs."""
-    _check_columns(x)
-    if not isinstance(x, tuple):
-        return x
-    if x and isinstance(x[0], (str, bytes)):
-        return list(x)
-    return tuple(list(part) if isinstance(part, tuple) else part for part in x)
-
-
 def _holds_rows(x):
     """Whether `x` is a list of lists or tuples of strings."""
     return isinstance(x, list) and bool(x) and isinstance(x[0], (list, tuple)) and is_text(x[0])
@@ -321,7 +322,7 @@ def _check_columns(x):
         )
 
 
-def check_labels(y):
+def _check_labels(y):
     """Raise for strings in place of labels."""
     if y is None or isinstance(y, (tuple, dict)):
         return

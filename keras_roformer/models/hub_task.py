@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import keras
 
+from keras_roformer.backend import current_backend
 from keras_roformer.keras_saves import AtomicSaves
 from keras_roformer.layers.policies import (
     is_mixed,
@@ -16,12 +17,13 @@ from keras_roformer.layers.policies import (
 from keras_roformer.limits import CHECK_IDS, check_ids
 from keras_roformer.models import data
 from keras_roformer.models.backbone import RoFormerBackbone
-from keras_roformer.models.export import TorchModule, write_transformers
+from keras_roformer.models.export import Exports, write_transformers
 from keras_roformer.models.preset_names import FromPreset
+from keras_roformer.upstream import for_keras
 from keras_roformer.weights import names
 
 
-class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
+class RoFormerTask(Exports, AtomicSaves, FromPreset):
     """Mixin of the tasks, before KerasHub's class for a task in their bases.
 
     It is no `Task` itself: Keras cannot make functional models of classes whose bases meet again.
@@ -73,31 +75,27 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         if self.preprocessor is None:
             self._check_ids(x)
             return keras.Model.fit(self, x, y, **given, **kwargs)
-        if data.is_dataset(x):
-            # That is the dataset's own business, and Keras would warn.
+        if data.kind_of(x) in data.DATASETS:
+            # The order is the dataset's own business, and Keras would warn.
             kwargs.setdefault("shuffle", False)
-        if self._is_for_hub(x) and not data.is_loader(validation_data):
+        if self._is_for_hub(x) and data.kind_of(validation_data) in (None, *data.DATASETS):
             return super().fit(x, y, **given, **kwargs)
-        # KerasHub takes strings in the order in which they come, in every epoch, and no loaders.
-        if not data.is_dataset(x) and not data.is_loader(x):
-            data.check_labels(y)
-            x = data.ArrayBatches(x, y, sample_weight, batch_size)
+        x = data.batches_of(x, y, sample_weight, batch_size)
+        if isinstance(x, data.ArrayBatches):
             split = kwargs.pop("validation_split", None)
             if split and validation_data is None:
                 x, validation_data = x.split(split)
+            # KerasHub takes strings in the order in which they come, in every epoch.
             if kwargs.pop("shuffle", True):
                 x.shuffle()
-            y = sample_weight = None
             kwargs["shuffle"] = False  # not the batches once more
-        x = self._batches((x, y, sample_weight), batch_size)
-        validation_batch_size = kwargs.pop("validation_batch_size", None) or batch_size
+        x = self._preprocessed(x)
+        batch_size = kwargs.pop("validation_batch_size", None) or batch_size
         if validation_data is not None:
-            if isinstance(validation_data, tuple):
-                validation_data = keras.utils.unpack_x_y_sample_weight(validation_data)
-                data.check_labels(validation_data[1])
-            else:
-                validation_data = (validation_data, None, None)
-            validation_data = self._batches(validation_data, validation_batch_size)
+            if not isinstance(validation_data, tuple):
+                validation_data = (validation_data,)
+            columns = keras.utils.unpack_x_y_sample_weight(validation_data)
+            validation_data = self._preprocessed(data.batches_of(*columns, batch_size))
         return keras.Model.fit(self, x, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs):
@@ -108,9 +106,8 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             return keras.Model.evaluate(self, x, y, **given, **kwargs)
         if self._is_for_hub(x):
             return super().evaluate(x, y, **given, **kwargs)
-        data.check_labels(y)
-        x = self._batches((x, y, sample_weight), batch_size)
-        return keras.Model.evaluate(self, x, **kwargs)
+        x = data.batches_of(x, y, sample_weight, batch_size)
+        return keras.Model.evaluate(self, self._preprocessed(x), **kwargs)
 
     def predict(self, x=None, batch_size=None, **kwargs):
         """Outputs as NumPy; as `keras.Model.predict`, and on strings."""
@@ -119,8 +116,8 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
         if self._is_for_hub(x):
             return super().predict(x, batch_size=batch_size, **kwargs)
-        x = self._batches((x, None, None), batch_size)
-        return keras.Model.predict(self, x, **kwargs)
+        x = data.batches_of(x, batch_size=batch_size)
+        return keras.Model.predict(self, self._preprocessed(x), **kwargs)
 
     def _check_ids(self, x):
         """Look at arrays of ids, once, before the compiled part; loaders are not read for it."""
@@ -135,31 +132,23 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             if ids is not None and ids.size:
                 check_ids(name, (ids.min(), ids.max()), count, type(self).__name__)
 
-    def _batches(self, source, batch_size):
-        """Preprocessed batches of a loader, of a tf.data or grain dataset, or of arrays."""
-        x = source[0]
-        if hasattr(x, "element_spec"):
-            return x.map(self.preprocess_samples)
-        if data.is_dataset(x):
-            batches = x.map(self._preprocess_element)
-        else:
-            x = x if data.is_loader(x) else data.ArrayBatches(*source, batch_size)
-            batches = data.preprocess_loader(x, self.preprocessor.arrays)
-        if self._opens_lengths():
-            return data.with_open_lengths(batches, self.preprocessor.shapes)
-        return batches
+    def _preprocessed(self, source):
+        """A source of batches (see `data.batches_of`) as one that Keras can feed to the model."""
+        if data.kind_of(source) == "tf.data":
+            return source.map(self.preprocess_samples)
+        batches = data.preprocessed(source, self.preprocessor.arrays)
+        open_lengths = self._open_lengths()
+        return open_lengths(batches, self.preprocessor.shapes) if open_lengths else batches
 
-    def _opens_lengths(self):
-        """Whether batches may have any lengths and Keras does not see to it."""
-        return keras.config.backend() == "tensorflow" and self.preprocessor.sequence_length is None
+    def _open_lengths(self):
+        """What lets the batches have any lengths, where this has to be asked for."""
+        has_any_length = self.preprocessor.sequence_length is None
+        return data.OPEN_LENGTHS.get(current_backend()) if has_any_length else None
 
     def _is_for_hub(self, x):
         """Whether `x` is a dataset that KerasHub's own `fit` and the others take rightly."""
-        is_grain = not hasattr(x, "element_spec")
-        return data.is_dataset(x) and not (is_grain and self._opens_lengths())
-
-    def _preprocess_element(self, batch):
-        return data.preprocess_batch(batch, self.preprocessor.arrays)
+        kind = data.kind_of(x)
+        return kind == "tf.data" or (kind == "grain" and not self._open_lengths())
 
     @property
     def transformers_class(self):
@@ -199,10 +188,9 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             config["backbone"] = keras.layers.deserialize(config["backbone"])
         if head is None:
             return super().from_config(config)
-        # The head takes its policies from the backbone, whose layers have theirs already. Not by
-        # the public setter: in place of a map, that adds the new policy to the map.
+        # The head takes its policies from the backbone, whose layers have theirs already.
         backbone = config["backbone"]
-        backbone._dtype_policy = joined_policies(backbone.dtype_policy, head["dtype"])
+        for_keras.set_policy(backbone, joined_policies(backbone.dtype_policy, head["dtype"]))
         task = super().from_config(config)
         restore_quantizers(task.head, head["quantizers"])
         return task

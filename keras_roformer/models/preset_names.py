@@ -5,10 +5,10 @@ import pathlib
 
 import h5py
 from keras_hub.models import Backbone, Task
-from keras_hub.src.utils.preset_utils import load_json
 
 from keras_roformer import hub
 from keras_roformer.keras_saves import AtomicPresets
+from keras_roformer.upstream.for_keras_hub import load_json
 
 # Checkpoints on the hub, as their authors describe them.
 _PUBLIC = {

@@ -19,6 +19,15 @@ def is_traced():
     return False
 
 
+def generator_states():
+    """The states of random generators beside Keras's, as arrays by name."""
+    return {}
+
+
+def set_generator_states(states):
+    """Set the generators to what `generator_states` gave."""
+
+
 def dense(layer, x):
     """The output of a built `keras.layers.Dense` without activation."""
     return layer.call(x)

@@ -41,6 +41,16 @@ def is_eager():
     return not (torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export())
 
 
+def generator_states():
+    """See `plain.generator_states`; by torch's own generator `fused_attention` drops."""
+    return {"torch": torch.get_rng_state().numpy()}
+
+
+def set_generator_states(states):
+    """See `plain.set_generator_states`."""
+    torch.set_rng_state(torch.from_numpy(states["torch"]))
+
+
 def dense(layer, x):
     """See `plain.dense`."""
     kernel = _tensor(layer.kernel)
