@@ -19,6 +19,7 @@ from keras_roformer.models import data
 from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.export import Exports, write_transformers
 from keras_roformer.models.preset_names import FromPreset
+from keras_roformer.tasks import TASKS
 from keras_roformer.upstream import for_keras
 from keras_roformer.weights import names
 
@@ -41,6 +42,14 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
     config_fields = {}
     # Arguments that the task needs its backbone to be made with.
     backbone_arguments = {}
+
+    def _set_up(self, backbone, preprocessor, **own):
+        """Set the parts and the constructor's `own` arguments, and make the head of the task."""
+        for name, value in dict(backbone=backbone, preprocessor=preprocessor, **own).items():
+            setattr(self, name, value)
+        config = self.roformer_config()
+        config.update({"hidden_dropout_prob": own.get("dropout", backbone.dropout)})
+        self.head = TASKS[self.task].head(config, dtype=backbone.dtype_policy, name="head")
 
     @property
     def preprocessor(self):

@@ -17,12 +17,14 @@ from keras_hub.models import (
     TextEmbedderPreprocessor,
 )
 
+from keras_roformer.arrays import to_numpy
 from keras_roformer.masking import choose_words, hide
 from keras_roformer.models.backbone import RoFormerBackbone
-from keras_roformer.models.data import in_tf_graph, is_text, output, texts_of, to_numpy
+from keras_roformer.models.data import in_tf_graph, is_text, output, texts_of
 from keras_roformer.models.preset_names import FromPreset
 from keras_roformer.models.tokenizer import RoFormerHubTokenizer
 from keras_roformer.tasks import IGNORED_LABEL
+from keras_roformer.tokenizers.packing import share_longest_first
 
 _LABELS, _WEIGHTS = "y", "sample_weight"
 
@@ -53,8 +55,10 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
     tokenizer_cls = RoFormerHubTokenizer
     # How many texts make a row, at most.
     most_texts = 2
-    # Whether `features` takes the labels.
+    # Whether `features` makes labels of the given ones; they are passed on otherwise.
     reads_labels = False
+    # The constructor's arguments beside the tokenizer.
+    argument_names = ("sequence_length", "truncate")
 
     def __init__(self, tokenizer, sequence_length=512, truncate="round_robin", **kwargs):
         if truncate not in ("round_robin", "waterfall"):
@@ -125,12 +129,17 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
 
     def shapes(self, labels):
         """`{name: (dtype, shape of a row)}` of what `features` gives, for tf.data."""
-        length = (self.sequence_length,)
-        return {
-            "token_ids": ("int32", length),
-            "segment_ids": ("int32", length),
-            "padding_mask": ("bool", length),
+        row = (self.sequence_length,)
+        shapes = {
+            "token_ids": ("int32", row),
+            "segment_ids": ("int32", row),
+            "padding_mask": ("bool", row),
         }
+        return shapes | ({} if self.reads_labels and labels is None else self.made_shapes(row))
+
+    def made_shapes(self, row):
+        """The shapes, as in `shapes`, of the labels and weights that `features` makes."""
+        return {}
 
     def _named(self, features, y, sample_weight):
         return features, y, sample_weight
@@ -138,7 +147,7 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
     # Parts that the subclasses share
 
     def ids(self, text):
-        return self.tokenizer.tokenizer.core.ids(text)
+        return self.tokenizer.core.ids(text)
 
     def pack(self, rows, length=None, start=True, end=True):
         """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, cut and padded.
@@ -162,7 +171,7 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
         places = []
         for r, row in enumerate(rows):
             room = length - start - (len(row) - 1) - end
-            kept = self._shares(list(map(len, row)), room)
+            kept = self._kept(*map(len, row), room=room)
             packed, spans = [tokenizer.start_token_id] * start, []
             for segment, (ids, count) in enumerate(zip(row, kept, strict=True)):
                 first = len(packed)
@@ -177,17 +186,14 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
         inputs = {"token_ids": token_ids, "segment_ids": segment_ids, "padding_mask": mask}
         return inputs, places
 
-    def _shares(self, lengths, room):
-        """How many ids of each text stay."""
-        if sum(lengths) <= room:
-            return lengths
-        if len(lengths) == 1:
-            return [room]
-        first, second = lengths
-        if self.truncate == "waterfall":
-            return [min(first, room), room - min(first, room)]
-        second = min(second, max(room - first, room // 2))
-        return [room - second, second]
+    def _kept(self, first, second=None, room=0):
+        """How many ids of the one or two texts stay."""
+        if second is None:
+            return (min(first, room),)
+        if self.truncate == "round_robin":
+            return share_longest_first(first, second, room, odd_to_first=True)
+        first = min(first, room)
+        return first, min(second, room - first)
 
     # Between `call` and `features`
 
@@ -238,7 +244,7 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
         return dict(zip(shapes, arrays, strict=True))
 
     def get_config(self):
-        own = {"sequence_length": self.sequence_length, "truncate": self.truncate}
+        own = {name: getattr(self, name) for name in self.argument_names}
         return {**super().get_config(), **own}
 
 
@@ -294,6 +300,15 @@ class RoFormerMaskedLMPreprocessor(RoFormerPreprocessor, MaskedLMPreprocessor):
         ids and weights.
     """
 
+    argument_names = (
+        *RoFormerPreprocessor.argument_names,
+        "mask_selection_rate",
+        "mask_selection_length",
+        "mask_token_rate",
+        "random_token_rate",
+        "masked_only",
+    )
+
     def __init__(
         self,
         tokenizer,
@@ -326,7 +341,7 @@ class RoFormerMaskedLMPreprocessor(RoFormerPreprocessor, MaskedLMPreprocessor):
         self.masked_only = masked_only
 
     def features(self, texts, labels):
-        core = self.tokenizer.tokenizer.core
+        core = self.tokenizer.core
         encoded = [[core.words(text) for text in row] for row in texts]
         inputs, places = self.pack([[ids for ids, _ in row] for row in encoded])
         words = np.full_like(inputs["token_ids"], -1)
@@ -365,21 +380,12 @@ class RoFormerMaskedLMPreprocessor(RoFormerPreprocessor, MaskedLMPreprocessor):
             weights[rows, positions[chosen]] = 1
         return {**inputs, _LABELS: labels, _WEIGHTS: weights.astype("float32")}
 
-    def shapes(self, labels):
-        shape = (self.mask_selection_length if self.masked_only else self.sequence_length,)
-        positions = {"mask_positions": ("int32", shape)} if self.masked_only else {}
-        made = {_LABELS: ("int32", shape), _WEIGHTS: ("float32", shape)}
-        return {**super().shapes(labels), **positions, **made}
-
-    def get_config(self):
-        names = (
-            "mask_selection_rate",
-            "mask_selection_length",
-            "mask_token_rate",
-            "random_token_rate",
-            "masked_only",
-        )
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+    def made_shapes(self, row):
+        if not self.masked_only:
+            return {_LABELS: ("int32", row), _WEIGHTS: ("float32", row)}
+        hidden = (self.mask_selection_length,)
+        made = {_LABELS: ("int32", hidden), _WEIGHTS: ("float32", hidden)}
+        return {"mask_positions": ("int32", hidden), **made}
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -396,6 +402,7 @@ class RoFormerCausalLMPreprocessor(RoFormerPreprocessor, CausalLMPreprocessor):
     """
 
     most_texts = 1
+    argument_names = ("sequence_length", "add_start_token", "add_end_token")
 
     def __init__(
         self, tokenizer, sequence_length=512, add_start_token=True, add_end_token=True, **kwargs
@@ -416,13 +423,12 @@ class RoFormerCausalLMPreprocessor(RoFormerPreprocessor, CausalLMPreprocessor):
         return inputs["token_ids"], inputs["padding_mask"]
 
     def shapes(self, labels):
-        length = (self.sequence_length,)
-        return {
-            "token_ids": ("int32", length),
-            "padding_mask": ("bool", length),
-            _LABELS: ("int32", length),
-            _WEIGHTS: ("float32", length),
-        }
+        shapes = super().shapes(labels)
+        del shapes["segment_ids"]
+        return shapes
+
+    def made_shapes(self, row):
+        return {_LABELS: ("int32", row), _WEIGHTS: ("float32", row)}
 
     def generate_preprocess(self, x, sequence_length=None):
         """Prompts → `token_ids` and `padding_mask`, with room for what is generated.
@@ -445,12 +451,6 @@ class RoFormerCausalLMPreprocessor(RoFormerPreprocessor, CausalLMPreprocessor):
         if ids.ndim == 1:
             return self.tokenizer.detokenize(ids[mask])
         return [self.tokenizer.detokenize(row[real]) for row, real in zip(ids, mask, strict=True)]
-
-    def get_config(self):
-        config = super().get_config()
-        del config["truncate"]
-        own = {"add_start_token": self.add_start_token, "add_end_token": self.add_end_token}
-        return {**config, **own}
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -476,7 +476,7 @@ class RoFormerTokenClassifierPreprocessor(RoFormerPreprocessor):
     def features(self, texts, labels):
         if labels is None:
             return super().features(texts, labels)
-        core = self.tokenizer.tokenizer.core
+        core = self.tokenizer.core
         pieces = [core.pieces(text) for (text,) in texts]
         inputs, places = self.pack([[piece.ids] for piece in pieces])
         y = np.full(inputs["token_ids"].shape, IGNORED_LABEL, "int32")
@@ -494,12 +494,8 @@ class RoFormerTokenClassifierPreprocessor(RoFormerPreprocessor):
         y = np.where(counts, y, 0)
         return {**inputs, _LABELS: y, _WEIGHTS: counts.astype("float32")}
 
-    def shapes(self, labels):
-        shapes = super().shapes(labels)
-        if labels is not None:
-            length = (self.sequence_length,)
-            shapes |= {_LABELS: ("int32", length), _WEIGHTS: ("float32", length)}
-        return shapes
+    def made_shapes(self, row):
+        return {_LABELS: ("int32", row), _WEIGHTS: ("float32", row)}
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -532,7 +528,7 @@ class RoFormerQuestionAnsweringPreprocessor(RoFormerPreprocessor):
                 "y must hold two numbers for each context, the answer's first character and the "
                 f"one after its last, got the shape {labels.shape}"
             )
-        core = self.tokenizer.tokenizer.core
+        core = self.tokenizer.core
         contexts = [core.pieces(context) for _, context in texts]
         inputs, places = self.pack(
             [[self.ids(q), piece.ids] for (q, _), piece in zip(texts, contexts, strict=True)]
@@ -547,11 +543,8 @@ class RoFormerQuestionAnsweringPreprocessor(RoFormerPreprocessor):
                 weights[r] = 1
         return {**inputs, _LABELS: y, _WEIGHTS: weights}
 
-    def shapes(self, labels):
-        shapes = super().shapes(labels)
-        if labels is not None:
-            shapes |= {_LABELS: ("int32", (2,)), _WEIGHTS: ("float32", ())}
-        return shapes
+    def made_shapes(self, row):
+        return {_LABELS: ("int32", (2,)), _WEIGHTS: ("float32", ())}
 
     def _named(self, features, y, sample_weight):
         if y is None:

@@ -71,11 +71,8 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
             if not isinstance(vocabulary, (str, os.PathLike, dict)):
                 vocabulary = {token: index for index, token in enumerate(vocabulary)}
             source = "vocab" if isinstance(vocabulary, dict) else "vocab_file"
-            self._wrap(
-                RoFormerTokenizer(
-                    **{source: vocabulary}, do_lower_case=lowercase, use_jieba=use_jieba
-                )
-            )
+            arguments = {source: vocabulary, "do_lower_case": lowercase, "use_jieba": use_jieba}
+            self._wrap(RoFormerTokenizer(**arguments))
 
     def _wrap(self, tokenizer):
         self._tokenizer = tokenizer
@@ -96,6 +93,11 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
                 "load_assets with the directory that save_assets wrote"
             )
         return self._tokenizer
+
+    @property
+    def core(self):
+        """What makes ids of a text, without special tokens around them: a `TokenizerCore`."""
+        return self.tokenizer.core
 
     # What KerasHub's packers and models ask of a tokenizer.
 
@@ -144,7 +146,7 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
         if in_tf_graph():
             return self._tokenize_in_graph(inputs)
         texts, batched = texts_of(inputs)
-        ids = [self.tokenizer.core.ids(text) for text in texts]
+        ids = [self.core.ids(text) for text in texts]
         if batched:
             return ids
         return output(np.asarray(ids[0], self.compute_dtype))
@@ -154,7 +156,7 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
 
         def tokenize(inputs):
             texts, _ = texts_of(inputs)
-            ids = [self.tokenizer.core.ids(text) for text in texts]
+            ids = [self.core.ids(text) for text in texts]
             flat = [index for row in ids for index in row]
             return np.asarray(flat, self.compute_dtype), np.asarray(list(map(len, ids)), "int64")
 
