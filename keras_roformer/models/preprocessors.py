@@ -1,8 +1,8 @@
 """Strings and labels → the arrays that the tasks take.
 
-One way of working for all: a preprocessor makes NumPy arrays of a batch in Python. Called eagerly
-they become the backend's tensors, in a grain pipeline they stay as they are, and inside tf.data the
-same Python runs through `tf.numpy_function`; tensorflow-text is not needed.
+A preprocessor makes NumPy arrays of a batch in Python. Called eagerly they become the backend's
+tensors, in a grain pipeline they stay, and inside tf.data the same Python runs through
+`tf.numpy_function`; tensorflow-text is not needed.
 """
 
 import random
@@ -354,20 +354,16 @@ class RoFormerMaskedLMPreprocessor(RoFormerPreprocessor, MaskedLMPreprocessor):
         words[np.isin(ids, self.tokenizer.special_token_ids)] = -1
 
         rng = np.random.default_rng(random.getrandbits(64))
-        most = self.mask_selection_length
-        positions = np.stack(
-            [choose_words(row, rng, self.mask_selection_rate, most) for row in words]
-        )
-        length = ids.shape[1]
+        rate, most, length = self.mask_selection_rate, self.mask_selection_length, ids.shape[1]
+        positions = np.stack([choose_words(row, rng, rate, most) for row in words])
         positions = np.sort(np.where(positions < 0, length, positions), axis=1)
         chosen = positions < length
         positions = np.where(chosen, positions, 0)
         answers = np.where(chosen, np.take_along_axis(ids, positions, axis=1), 0)
         kept = 1 - self.mask_token_rate - self.random_token_rate
         vocabulary = (0, self.tokenizer.vocabulary_size())
-        shown = hide(
-            answers, rng, self.tokenizer.mask_token_id, vocabulary, kept, self.random_token_rate
-        )
+        mask_id, swapped = self.tokenizer.mask_token_id, self.random_token_rate
+        shown = hide(answers, rng, mask_id, vocabulary, kept, swapped)
         rows = np.broadcast_to(np.arange(len(ids))[:, None], positions.shape)[chosen]
         hidden = np.array(ids)
         hidden[rows, positions[chosen]] = shown[chosen]
@@ -491,8 +487,7 @@ class RoFormerTokenClassifierPreprocessor(RoFormerPreprocessor):
                 )
             y[r, start : start + kept] = labels[r][firsts]
         counts = y != IGNORED_LABEL
-        y = np.where(counts, y, 0)
-        return {**inputs, _LABELS: y, _WEIGHTS: counts.astype("float32")}
+        return {**inputs, _LABELS: np.where(counts, y, 0), _WEIGHTS: counts.astype("float32")}
 
     def made_shapes(self, row):
         return {_LABELS: ("int32", row), _WEIGHTS: ("float32", row)}
