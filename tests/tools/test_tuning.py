@@ -12,7 +12,7 @@ import tune_sentiment
 import tuning
 
 import keras_roformer
-from tests.support import CONFIG, SPECIAL_TOKENS, close, cls
+from tests.support import SPECIAL_TOKENS, close, cls
 from tests.tolerances import FLOAT16
 
 WORDS = [f"w{i}" for i in range(20)]
@@ -170,7 +170,11 @@ def test_training_learns_and_the_preset_loads(task, tmp_path, monkeypatch):
         vocab={token: i for i, token in enumerate([*SPECIAL_TOKENS, *WORDS])}
     )
     config = keras_roformer.RoFormerConfig(
-        **{**CONFIG, "vocab_size": len(tokenizer), "num_hidden_layers": 1, "num_labels": 2}
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
     )
     backbone = cls("Model")(config)
     backbone.save_pretrained(base)
@@ -220,7 +224,11 @@ def test_adapting_learns_the_texts(tmp_path, monkeypatch, capsys):
         vocab={token: i for i, token in enumerate([*SPECIAL_TOKENS, *words])}
     )
     config = keras_roformer.RoFormerConfig(
-        **{**CONFIG, "vocab_size": len(tokenizer), "num_hidden_layers": 1, "num_labels": 2}
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
     )
     base = tmp_path / "base"
     model = cls("ForMaskedLM")(config)
