@@ -61,7 +61,7 @@ TEXTS = ("fine_tune", "fill_mask", "classify")
 class Process:
     """A worker process; call it with a method and its options."""
 
-    def __init__(self, python, library, backend, options):
+    def __init__(self, python, library, backend, options, root=ROOT):
         quiet = {
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "PYTHONWARNINGS": "ignore",
@@ -72,9 +72,10 @@ class Process:
         }
         if library == "transformers" and backend == "tensorflow":
             quiet["TF_USE_LEGACY_KERAS"] = "1"
+        options.directory.mkdir(parents=True, exist_ok=True)
         self.log = options.directory / f"{library}-{backend}.log"
         self.process = subprocess.Popen(
-            [python, str(ROOT / "benchmarks" / "worker.py"), library, backend]
+            [python, str(root / "benchmarks" / "worker.py"), library, backend]
             + [str(options.threads), str(options.directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -306,7 +307,6 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "build" / "bench.json")
     options = parser.parse_args()
     options.directory = options.output.parent / "bench"
-    options.directory.mkdir(parents=True, exist_ok=True)
     kept = json.loads(options.output.read_text()) if options.output.is_file() else []
     beginnings = tuple(options.rows.split(","))
     for backend in options.backends.split(","):

@@ -7,20 +7,12 @@ when nothing has decided it yet: `RoFormer*` runs on torch, `TFRoFormer*` on Ten
 
 import importlib
 import importlib.util
+import sys
 
-from keras_roformer import hub_hook
+from keras_roformer import auto_models, hub_hook
 from keras_roformer.version import __version__ as __version__
+from keras_roformer.weights.names import HEADS, class_name
 
-_TASKS = (
-    "Model",
-    "ForMaskedLM",
-    "ForCausalLM",
-    "ForSequenceClassification",
-    "ForMultipleChoice",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-    "PreTrainedModel",
-)
 # Names of a module that needs no framework.
 _PLAIN = {
     "config": ("RoFormerConfig", "AutoConfig"),
@@ -31,9 +23,7 @@ _PLAIN = {
         "RoFormerTokenizerFast",
     ),
     "pipelines": ("pipeline",),
-    "auto_models": [
-        f"{family}AutoModel{task}" for family in ("", "TF", "Flax") for task in ("", *_TASKS[1:-1])
-    ],
+    "auto_models": auto_models.TARGETS,
 }
 # KerasHub's models, on whichever backend runs; their package has the preprocessors too.
 _HUB = (
@@ -47,19 +37,23 @@ _HUB = (
     "RoFormerTextEmbedder",
     "RoFormerTokenClassifier",
 )
-# Family → (module, Keras backend, names).
+# Prefix of a family's classes → (module, Keras backend, names beside those of the tasks).
 _FAMILIES = {
-    "torch": ("facades.torch_classes", "torch", [f"RoFormer{task}" for task in _TASKS]),
-    "tensorflow": (
+    "": ("facades.torch_classes", "torch", ("RoFormerPreTrainedModel",)),
+    "TF": (
         "facades.tf_classes",
         "tensorflow",
-        [f"TFRoFormer{task}" for task in _TASKS] + ["TFRoFormerLayer"],
+        ("TFRoFormerPreTrainedModel", "TFRoFormerLayer"),
     ),
-    "flax": ("facades.flax_classes", "jax", [f"FlaxRoFormer{task}" for task in _TASKS]),
+    "Flax": ("facades.flax_classes", "jax", ("FlaxRoFormerPreTrainedModel",)),
 }
 
 _MODULE_OF = {name: module for module, names in _PLAIN.items() for name in names}
-_FAMILY_OF = {name: family for family, (_, _, names) in _FAMILIES.items() for name in names}
+_FAMILY_OF = {
+    name: family
+    for family, (_, _, others) in _FAMILIES.items()
+    for name in (*(class_name(task, family) for task in HEADS), *others)
+}
 
 _NAMES = ("__version__", *sorted([*_MODULE_OF, *_FAMILY_OF, *_HUB]))
 
@@ -85,7 +79,7 @@ def __getattr__(name):
     else:
         raise AttributeError(f"module 'keras_roformer' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"keras_roformer.{module}"), name)
-    globals()[name] = value
+    setattr(sys.modules[__name__], name, value)  # asked for once
     return value
 
 

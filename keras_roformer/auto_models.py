@@ -1,8 +1,8 @@
 """The Auto classes of the documented examples, for the one model type there is."""
 
 import keras_roformer
-
-FAMILIES = ("", "TF", "Flax")
+from keras_roformer.declare import declare_class
+from keras_roformer.weights.names import HEADS, class_name, class_suffix
 
 
 class _AutoModel:
@@ -28,15 +28,13 @@ class _AutoModel:
         return cls._class()._from_config(config, **kwargs)
 
 
-for _family in FAMILIES:
-    for _head in ("", *keras_roformer._TASKS[1:-1]):
-        _name = f"{_family}AutoModel{_head}"
-        globals()[_name] = type(
-            _name,
-            (_AutoModel,),
-            {
-                "target": f"{_family}RoFormer{_head or 'Model'}",
-                "__doc__": f"The documented entry point to {_family}RoFormer{_head or 'Model'}.",
-                "__module__": __name__,
-            },
-        )
+# Auto class → documented class.
+TARGETS = {
+    f"{family}AutoModel{class_suffix(task)}": class_name(task, family)
+    for family in ("", "TF", "Flax")
+    for task in HEADS
+}
+
+for _name, _target in TARGETS.items():
+    _doc = f"The documented entry point to {_target}."
+    declare_class(__name__, _name, (_AutoModel,), _doc, target=_target)

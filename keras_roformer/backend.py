@@ -8,6 +8,8 @@ import sys
 
 # By the names of their packages, in the order of preference when all are free.
 BACKENDS = ("jax", "torch", "tensorflow")
+# Backend → the family of documented classes that runs on it: what their names begin with.
+FAMILIES = {"torch": "", "tensorflow": "TF", "jax": "Flax"}
 
 
 def current_backend():

@@ -8,7 +8,8 @@ import shutil
 import keras
 import numpy as np
 
-from keras_roformer.saving import atomic_folder, check_room
+from keras_roformer.keras_saves import check_room
+from keras_roformer.saving import atomic_folder
 
 _EPOCH = re.compile(r"epoch-(\d+)")
 _OURS = re.compile(rf"{_EPOCH.pattern}|\.{_EPOCH.pattern}\.(tmp|old)")

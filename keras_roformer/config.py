@@ -3,83 +3,39 @@
 import copy
 import json
 import logging
-import numbers
 import pathlib
 import sys
 
 from keras_roformer import hub
+from keras_roformer.config_fields import (
+    CHECKS,
+    DOCUMENTED_FIELDS,
+    GENERIC_DEFAULTS,
+    check_integer,
+    check_pruned_heads,
+    converted,
+)
 from keras_roformer.saving import atomic, make_directory
 
 logger = logging.getLogger("keras_roformer")
 
 CONFIG_NAME = "config.json"
-ORIGINAL_CONFIG_NAME = "bert_config.json"
-
-# What every transformers configuration has besides the documented RoFormer fields. A field that has
-# its default is left out of config.json, as transformers leaves it out.
-GENERIC_DEFAULTS = {
-    "output_hidden_states": False,
-    "output_attentions": False,
-    "return_dict": True,
-    "torchscript": False,
-    "dtype": None,
-    "pruned_heads": {},
-    "tie_word_embeddings": True,
-    "chunk_size_feed_forward": 0,
-    "is_encoder_decoder": False,
-    "is_decoder": False,
-    "cross_attention_hidden_size": None,
-    "add_cross_attention": False,
-    "architectures": None,
-    "finetuning_task": None,
-    "task_specific_params": None,
-    "problem_type": None,
-    "classifier_dropout": None,
-    "summary_type": "last",
-    "summary_use_proj": False,
-    "summary_activation": None,
-    "summary_proj_to_labels": False,
-    "summary_first_dropout": 0.0,
-    "summary_last_dropout": 0.0,
-    "tokenizer_class": None,
-    "prefix": None,
-    "bos_token_id": None,
-    "eos_token_id": None,
-    "sep_token_id": None,
-    "decoder_start_token_id": None,
-}
-
-# The names that `layers.activations.get_activation` knows: transformers' and Keras's.
-ACTIVATIONS = (
-    "gelu gelu_10 gelu_accurate gelu_fast gelu_new gelu_python gelu_python_tanh gelu_pytorch_tanh "
-    "laplace quick_gelu relu2 "
-    "celu elu exponential glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu "
-    "linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus "
-    "softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold"
-).split()
 
 # More than any data set has. Every label has a name, and a config.json may say a trillion.
 MOST_LABELS = 10**7
 
-PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
-SUMMARY_TYPES = ("last", "first", "mean", "cls_index", "attn")
-
 # Keyword arguments of transformers' `from_pretrained` that mean nothing here.
 IGNORED_ARGUMENTS = (
-    "_commit_hash",
-    "_fast_init",
-    "_from_auto",
-    "low_cpu_mem_usage",
-    "mirror",
-    "offload_buffers",
-    "offload_folder",
-    "offload_state_dict",
-    "proxies",
-    "resume_download",
-    "trust_remote_code",
-    "use_auth_token",
-    "weights_only",
-)
+    "_commit_hash _fast_init _from_auto low_cpu_mem_usage mirror offload_buffers offload_folder "
+    "offload_state_dict proxies resume_download trust_remote_code use_auth_token weights_only"
+).split()
+
+
+def has_no_effect(name, value):
+    """Whether an argument of transformers' `from_pretrained` asks for nothing that is not so."""
+    if name == "attn_implementation":
+        return value in (None, "eager", "sdpa")  # attention is fused where that is possible
+    return name in IGNORED_ARGUMENTS or (name in ("variant", "quantization_config") and not value)
 
 
 def _other_name_of(field):
@@ -147,23 +103,11 @@ class RoFormerConfig:
         use_cache=True,
         **kwargs,
     ):
-        self.vocab_size = vocab_size
-        self.embedding_size = hidden_size if embedding_size is None else embedding_size
-        self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.hidden_act = hidden_act
-        self.hidden_dropout_prob = hidden_dropout_prob
-        self.attention_probs_dropout_prob = attention_probs_dropout_prob
-        self.max_position_embeddings = max_position_embeddings
-        self.type_vocab_size = type_vocab_size
-        self.initializer_range = initializer_range
-        self.layer_norm_eps = layer_norm_eps
-        self.pad_token_id = pad_token_id
-        self.rotary_value = rotary_value
-        self.use_cache = use_cache
-
+        embedding_size = hidden_size if embedding_size is None else embedding_size
+        given = dict(locals())  # the parameters by name
+        for name in DOCUMENTED_FIELDS:
+            setattr(self, name, given[name])
+        validate = kwargs.pop("validate", True)  # False where more fields are to be set
         self.name_or_path = kwargs.pop("name_or_path", kwargs.pop("_name_or_path", ""))
         kwargs.pop("model_type", None)
         # Both spellings may be in one file; the newer one counts.
@@ -179,7 +123,8 @@ class RoFormerConfig:
             setattr(self, name, kwargs.pop(name, copy.copy(default)))
         for name, value in kwargs.items():
             setattr(self, name, value)
-        self.validate()
+        if validate:
+            self.validate()
 
     # Fields that stand for others
 
@@ -212,7 +157,7 @@ class RoFormerConfig:
             if value is not None and not isinstance(value, dict):
                 raise TypeError(f"{name} must be a dict, got {type(value).__name__}: {value!r}")
         if id2label is None:
-            count = 2 if num_labels is None else _check_integer("num_labels", num_labels, 0)
+            count = 2 if num_labels is None else check_integer("num_labels", num_labels, 0)
             if count > MOST_LABELS:  # each gets a name
                 raise ValueError(f"num_labels must be at most {MOST_LABELS}, got {count}")
             id2label = {i: f"LABEL_{i}" for i in range(count)}
@@ -227,24 +172,16 @@ class RoFormerConfig:
             self.label2id = label2id
 
     def __setattr__(self, name, value):
+        object.__setattr__(self, name, converted(name, value))
         if name == "id2label":
-            value = {_integer_key(name, key): label for key, label in (value or {}).items()}
-            self.__dict__["label2id"] = {label: key for key, label in value.items()}
-        elif name == "pruned_heads":
-            value = {_integer_key(name, key): list(heads) for key, heads in (value or {}).items()}
-        elif name == "dtype":
-            value = dtype_name(value)
-        elif name == "name_or_path":
-            value = str(value)
-        elif isinstance(value, numbers.Integral) and not isinstance(value, bool):
-            value = int(value)  # numpy's integers do not go into JSON
-        object.__setattr__(self, name, value)
+            self.label2id = {label: key for key, label in self.id2label.items()}
 
-    def update(self, config_dict):
+    def update(self, config_dict, validate=True):
         """Set several fields and check the result.
 
         Args:
             config_dict: dict of field names and values; `num_labels` counts before `id2label`.
+            validate: False leaves the check to who goes on, e.g. the model made with the config.
         """
         values = dict(config_dict)
         if {"num_labels", "id2label"} <= values.keys():
@@ -258,7 +195,8 @@ class RoFormerConfig:
                 setattr(self, name, values.pop(name))
         for name, value in values.items():
             setattr(self, name, value)
-        self.validate()
+        if validate:
+            self.validate()
 
     def validate(self):
         """Check every field; called by the constructor and `update`, and before a model is built.
@@ -266,56 +204,14 @@ class RoFormerConfig:
         Raises:
             TypeError, ValueError: naming the field, its value and what was expected.
         """
-        for name in (
-            "vocab_size",
-            "hidden_size",
-            "embedding_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "intermediate_size",
-            "max_position_embeddings",
-            "type_vocab_size",
-        ):
-            _check_integer(name, getattr(self, name), 1)
-        for name in (
-            "hidden_dropout_prob",
-            "attention_probs_dropout_prob",
-            "summary_first_dropout",
-            "summary_last_dropout",
-        ):
-            _check_number(name, getattr(self, name), 0, 1)
-        if self.classifier_dropout is not None:
-            _check_number("classifier_dropout", self.classifier_dropout, 0, 1)
-        for name in ("initializer_range", "layer_norm_eps"):
-            _check_number(name, getattr(self, name), 0, most=sys.float_info.max)
-        for name in (
-            "rotary_value",
-            "use_cache",
-            "is_decoder",
-            "add_cross_attention",
-            "output_attentions",
-            "output_hidden_states",
-            "return_dict",
-            "tie_word_embeddings",
-            "summary_use_proj",
-            "summary_proj_to_labels",
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise TypeError(f"{name} must be True or False, got {value!r}")
-        if self.pad_token_id is not None:
-            _check_integer("pad_token_id", self.pad_token_id, 0)
-            if self.pad_token_id >= self.vocab_size:
-                raise ValueError(
-                    f"pad_token_id must be below vocab_size={self.vocab_size}, "
-                    f"got {self.pad_token_id}"
-                )
+        for name, check in CHECKS.items():
+            check(name, getattr(self, name))
+        if self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:
+            raise ValueError(
+                f"pad_token_id must be below vocab_size={self.vocab_size}, got {self.pad_token_id}"
+            )
         self._check_heads()
         check_pruned_heads(self.pruned_heads, self.num_hidden_layers, self.num_attention_heads)
-        _check_activation("hidden_act", self.hidden_act)
-        if self.problem_type is not None:
-            _check_choice("problem_type", self.problem_type, PROBLEM_TYPES)
-        _check_choice("summary_type", self.summary_type, SUMMARY_TYPES)
         if self.add_cross_attention and not self.is_decoder:
             raise ValueError(
                 "add_cross_attention=True needs is_decoder=True: only a decoder attends to the "
@@ -339,14 +235,15 @@ class RoFormerConfig:
     # To and from dicts and files
 
     @classmethod
-    def from_dict(cls, config_dict, return_unused_kwargs=False, **kwargs):
+    def from_dict(cls, config_dict, return_unused_kwargs=False, *, validate=True, **kwargs):
         """Make a config from a dict such as config.json holds.
 
         Args:
             config_dict: fields and values.
-            kwargs: fields that override those of the dict.
             return_unused_kwargs: give `(config, unused)`: the `kwargs` that are no fields. Without
                 it they are ignored with a warning.
+            validate: False leaves the check to who goes on, e.g. the model made with the config.
+            kwargs: fields that override those of the dict.
         """
         model_type = config_dict.get("model_type", cls.model_type)
         if model_type != cls.model_type:
@@ -354,10 +251,10 @@ class RoFormerConfig:
                 f"this is the configuration of a {model_type!r} model; {cls.__name__} reads "
                 f"{cls.model_type!r} only"
             )
-        config = cls(**copy.deepcopy(config_dict))
+        config = cls(**{**copy.deepcopy(config_dict), "validate": False})
         fields = {name: value for name, value in kwargs.items() if hasattr(config, name)}
         unused = {name: value for name, value in kwargs.items() if name not in fields}
-        config.update(fields)
+        config.update(fields, validate)
         if return_unused_kwargs:
             return config, unused
         unknown = sorted(set(unused) - set(IGNORED_ARGUMENTS))
@@ -373,16 +270,22 @@ class RoFormerConfig:
         return cls.from_dict(read_json(pathlib.Path(json_file)))
 
     @classmethod
+    def from_directory(cls, directory, **kwargs):
+        """Load the config of a directory that `hub.resolve` gave, without a look elsewhere.
+
+        Args:
+            directory: `pathlib.Path` of the directory with the config.json.
+            kwargs: as for `from_dict`.
+        """
+        return cls.from_dict(read_json(_config_file(directory)), name_or_path=directory, **kwargs)
+
+    @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
         """The fields in the config.json of a checkpoint, and the `kwargs` that are left over."""
         location = {name: kwargs.pop(name) for name in hub.HUB_ARGUMENTS if name in kwargs}
         path = pathlib.Path(pretrained_model_name_or_path)
         if not path.is_file():
-            directory = hub.resolve(pretrained_model_name_or_path, weights=(), **location)
-            path = directory / CONFIG_NAME
-            # The original code and bert4keras name it otherwise.
-            if not path.is_file() and (directory / ORIGINAL_CONFIG_NAME).is_file():
-                path = directory / ORIGINAL_CONFIG_NAME
+            path = _config_file(hub.resolve(pretrained_model_name_or_path, weights=(), **location))
         return read_json(path), kwargs
 
     @classmethod
@@ -397,10 +300,8 @@ class RoFormerConfig:
                 `revision`, `subfolder` for the hub.
         """
         config_dict, kwargs = cls.get_config_dict(pretrained_model_name_or_path, **kwargs)
-        result = cls.from_dict(config_dict, return_unused_kwargs, **kwargs)
-        config = result[0] if return_unused_kwargs else result
-        config.name_or_path = pretrained_model_name_or_path
-        return result
+        kwargs["name_or_path"] = pretrained_model_name_or_path
+        return cls.from_dict(config_dict, return_unused_kwargs, **kwargs)
 
     def save_pretrained(self, save_directory, push_to_hub=False, **kwargs):
         """Write config.json into a directory.
@@ -418,8 +319,7 @@ class RoFormerConfig:
         directory = make_directory(save_directory)
         self.to_json_file(directory / CONFIG_NAME)
         if push_to_hub:
-            target = {"repo_id": directory.name, "commit_message": "Upload config", **kwargs}
-            hub.upload(directory, files=[CONFIG_NAME], **target)
+            hub.push(directory, kwargs, message="Upload config", files=[CONFIG_NAME])
 
     def to_dict(self):
         """All fields, ready for JSON but for the integer keys of `id2label`."""
@@ -481,6 +381,13 @@ _DEFAULT_LABELS = {
 }
 
 
+def _config_file(directory):
+    """The file with a directory's config."""
+    names = (CONFIG_NAME, "bert_config.json")  # the latter of the original code and bert4keras
+    found = [directory / name for name in names if (directory / name).is_file()]
+    return found[0] if found else directory / CONFIG_NAME
+
+
 def read_json(path):
     """The object in a JSON file of a checkpoint; clear errors for a file that has none."""
     try:
@@ -503,79 +410,6 @@ def read_json(path):
     return fields
 
 
-def check_pruned_heads(pruned, num_layers, num_heads):
-    """Raise a ValueError for a layer or head that there is not, or a layer that keeps no head.
-
-    Args:
-        pruned: layer → head numbers.
-    """
-    for layer, heads in pruned.items():
-        if not 0 <= layer < num_layers:
-            raise ValueError(
-                f"pruned_heads: layer {layer} cannot be pruned: the model has layers 0 to "
-                f"{num_layers - 1}"
-            )
-        for head in heads:
-            if head not in range(num_heads):
-                raise ValueError(
-                    f"pruned_heads: head {head!r} of layer {layer} cannot be pruned: it has heads "
-                    f"0 to {num_heads - 1}"
-                )
-        if len(set(heads)) == num_heads:
-            raise ValueError(
-                f"pruned_heads: all {num_heads} heads of layer {layer} would be pruned; leave one"
-            )
-
-
-def _integer_key(name, key):
-    """The number that a key means: in JSON every key is text."""
-    try:
-        return int(key)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f'{name} must have integer keys, such as {{0: "A", 1: "B"}}, got {key!r}'
-        ) from None
-
-
-def _check_integer(name, value, least):
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}: {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
-
-
-def _check_number(name, value, least, most):
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
-    if not least <= value <= most:
-        expected = f"from {least} to {most}"
-        if most == sys.float_info.max:
-            expected = f"at least {least}" if value < least else "finite"
-        raise ValueError(f"{name} must be {expected}, got {value}")
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-
-
-def _check_activation(name, value):
-    if callable(value):
-        return
-    if not isinstance(value, str):
-        raise TypeError(
-            f"{name} must be the name of an activation or a function, got "
-            f"{type(value).__name__}: {value!r}"
-        )
-    # "package>name" is a function registered with Keras; only Keras can tell whether it is there.
-    if value not in ACTIVATIONS and ">" not in value:
-        raise ValueError(
-            f"{name} is {value!r}, which is no known activation; "
-            f"use one of {', '.join(ACTIVATIONS)}"
-        )
-
-
 def _activation_name(value):
     """The name that stands for an activation in a file.
 
@@ -596,11 +430,3 @@ def _activation_name(value):
         f"hidden_act is {value!r}, a function without a name that a file could keep; use the name "
         "of an activation or register it with keras.saving.register_keras_serializable"
     )
-
-
-def dtype_name(value):
-    """The name of a framework's dtype: torch.float16, jnp.float16, … → "float16"."""
-    if value is None or isinstance(value, str):
-        return value
-    name = getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
-    return str(name).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""`keras-roformer convert`: a checkpoint in another format, and the proof that it is the same."""
+"""Convert a checkpoint to another weight format, with the proof that it is the same."""
 
 import contextlib
 import pathlib
@@ -7,11 +7,10 @@ import shutil
 import numpy as np
 
 from keras_roformer import hub
-from keras_roformer.backend import choose_backend
+from keras_roformer.backend import FAMILIES, choose_backend
 from keras_roformer.config import CONFIG_NAME, RoFormerConfig
-from keras_roformer.pipelines.runtime import RUNTIMES, runtime_of
 from keras_roformer.saving import atomic_folder
-from keras_roformer.weights import checkpoint, names
+from keras_roformer.weights import checkpoint, formats, names
 
 _SHAPE = (2, 16)  # batch and tokens of the comparison
 _TOLERANCE = 1e-5
@@ -25,8 +24,9 @@ def convert_checkpoint(source, target, to="safetensors", source_format=None, bac
         target: directory, made if absent; config, vocabulary and tokenizer files are copied there.
             It changes at the end, all at once, and only if the new weights prove equal. It may be
             the source, which then has both formats.
-        to: one of `checkpoint.FORMATS`.
-        source_format: which to read where `source` has several; by default the first.
+        to: one of `formats.WRITTEN`.
+        source_format: a name in `formats.TABLE`: which to read where `source` has several; by
+            default the first.
         backend: where both are run; by default the first installed.
 
     Returns:
@@ -43,15 +43,15 @@ def convert_checkpoint(source, target, to="safetensors", source_format=None, bac
     _check_target(target, directory, to)
     found = checkpoint.find(directory, source_format)
     tensors = checkpoint.read(directory, source_format)
-    config = RoFormerConfig.from_pretrained(directory)
-    network_class = _model_class(config, tensors, backend)
-    model = _load(network_class, directory, found.format)
+    config = RoFormerConfig.from_directory(directory)
+    model_class = _model_class(config, tensors, FAMILIES[backend])
+    model = _load(model_class, directory, found.format)
     report = {
         "from": found.format,
         "to": to,
         "tensors": len(tensors),
         "parameters": model.num_parameters(),
-        "class": network_class.__name__,
+        "class": model_class.__name__,
         "backend": backend,
     }
     with contextlib.suppress(_Unequal), atomic_folder(target, keep=True) as folder:
@@ -62,7 +62,7 @@ def convert_checkpoint(source, target, to="safetensors", source_format=None, bac
             if file.suffix in (".json", ".txt") and not file.name.endswith(".index.json"):
                 shutil.copy(file, folder)
         weights = _weight_difference(tensors, checkpoint.read(folder, to))
-        outputs = _difference(model, _load(network_class, folder, to), config)
+        outputs = _difference(model, _load(model_class, folder, to), config)
         report |= {
             "largest weight difference": weights,
             "largest difference": outputs,
@@ -83,11 +83,13 @@ def _check_target(target, source, to):
         raise ValueError(f"{target} is a file; give a directory to write the checkpoint in")
     if target.is_dir() and target.samefile(source):
         return
-    whole = set(checkpoint.FORMATS.values())
-    others = whole | {f"{name}.index.json" for name in whole}
-    others.remove(checkpoint.FORMATS[to])  # which is written anew
-    stale = [target / name for name in sorted(others) if (target / name).exists()]
-    if stale := stale + checkpoint.originals(target):
+    stale = [
+        path
+        for row in formats.TABLE.values()
+        for path in (*row.whole_files(target), target / row.index_file)
+        if path.exists() and path.name != formats.TABLE[to].file  # which is written anew
+    ]
+    if stale:
         raise ValueError(
             f"{stale[0]} is there already, of another conversion or model: beside the new weights "
             "it would be read with a config that is not its own; remove it, or give another "
@@ -110,47 +112,33 @@ def _wide(array):
     return np.asarray(array, "float64")
 
 
-def _model_class(config, tensors, backend):
+def _model_class(config, tensors, prefix):
     """The documented class of a checkpoint, by its config or by the head among its weights."""
     import keras_roformer
 
-    heads = {
-        "cls.predictions.bias": "ForMaskedLM",
-        "classifier.out_proj.weight": "ForSequenceClassification",
-        "qa_outputs.weight": "ForQuestionAnswering",
-        "classifier.weight": "ForTokenClassification",
-    }
     named = (config.architectures or [""])[0].removeprefix("Flax").removeprefix("TF")
-    head = next((head for name, head in heads.items() if name in tensors), "Model")
-    task = named.removeprefix("RoFormer") if named.startswith("RoFormer") else head
-    return getattr(keras_roformer, f"{RUNTIMES[backend].prefix}RoFormer{task}")
+    name = named if named.startswith("RoFormer") else names.class_name(names.task_of(tensors))
+    return getattr(keras_roformer, prefix + name)
 
 
 def _load(cls, directory, format):
-    flags = {
-        "safetensors": dict(use_safetensors=True),
-        "pytorch": dict(use_safetensors=False),
-        "tensorflow": dict(from_tf=True),
-        "flax": dict(from_flax=True),
-        checkpoint.ORIGINAL: dict(from_tf=True),
-    }
-    return cls.from_pretrained(directory, **flags[format])
+    return cls.from_pretrained(directory, **formats.TABLE[format].request)
 
 
 def _difference(first, second, config):
     """Largest difference of two models' outputs for random tokens, over the largest output."""
+    from keras_roformer.tasks import TASKS
+
     rng = np.random.default_rng(0)
-    shape = (_SHAPE[0], 2, _SHAPE[1]) if first.task == "multiple_choice" else _SHAPE
+    shape = (_SHAPE[0], 2, _SHAPE[1]) if TASKS[first.task].has_choices else _SHAPE
     batch = {
         "input_ids": rng.integers(0, config.vocab_size, shape).astype("int32"),
         "attention_mask": np.ones(shape, "int32"),
     }
-    class_name = type(first).__name__.removeprefix(first.family)
-    runtime = runtime_of(first, "convert", class_name)()
     outputs = []
     for model in (first, second):
-        runtime.place(model)
-        outputs.append(runtime.predict(model, dict(batch)))
+        model.prepare_prediction()
+        outputs.append(model.predict_arrays(batch))
     return max(
         float(np.max(np.abs(outputs[0][name] - outputs[1][name])) / np.max(np.abs(value)))
         for name, value in outputs[0].items()

@@ -11,6 +11,8 @@ import json
 import pathlib
 import re
 
+from keras_roformer.weights import formats
+
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 # The wheel carries the checkout's presets/ as preset_files/ in the package.
 DIRECTORIES = [_PACKAGE / "preset_files"]
@@ -29,13 +31,6 @@ HUB_ARGUMENTS = (
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SMALL_FILES = ("*.json", "*.txt", "*.md")
-# Weight files by format, the best first: one is enough.
-WEIGHT_FILES = {
-    "safetensors": "model.safetensors",
-    "pytorch": "pytorch_model.bin",
-    "tensorflow": "tf_model.h5",
-    "flax": "flax_model.msgpack",
-}
 
 
 def _boxed():
@@ -71,7 +66,7 @@ def resolve(
     token=None,
     force_download=False,
     subfolder="",
-    weights=tuple(WEIGHT_FILES),
+    weights=formats.WRITTEN,
 ):
     """The directory that holds the files of a checkpoint.
 
@@ -79,8 +74,8 @@ def resolve(
         name_or_path: an existing directory, else the name of a preset in the box, else a hub id
             ("owner/name"), whose files are downloaded into the hub's cache.
         subfolder: folder in there that has the files.
-        weights: for the hub, weight formats to choose from, the best first, of "safetensors",
-            "pytorch", "tensorflow", "flax"; () downloads none, all that a config needs.
+        weights: for the hub, weight formats to choose from, the best first, of
+            `weights.formats.WRITTEN`; () downloads none, all that a config needs.
         revision, cache_dir, local_files_only, token, force_download: as in huggingface_hub.
 
     Returns:
@@ -100,16 +95,8 @@ def resolve(
     elif path.is_file():
         raise ValueError(f"{name} is a file; give the directory that holds the checkpoint's files")
     elif is_hub_id(name):
-        directory = _download(
-            name,
-            subfolder,
-            weights,
-            local_files_only=local_files_only,
-            force_download=force_download,
-            revision=revision,
-            cache_dir=cache_dir,
-            token=token,
-        )
+        location = dict(revision=revision, cache_dir=cache_dir, token=token)
+        directory = _download(name, subfolder, weights, local_files_only, force_download, location)
     else:
         raise ValueError(unknown(name, boxed))
     if not (directory / subfolder).is_dir():
@@ -132,24 +119,23 @@ def unknown(name, presets, which="Presets in the box"):
     )
 
 
-def _download(repo_id, subfolder, weights, *, local_files_only, **options):
+def _download(repo_id, subfolder, weights, local_files_only, force_download, location):
     # Here, as it takes a while to import and boxed presets do not need it.
     import huggingface_hub
     from huggingface_hub import errors
 
-    location = {name: options[name] for name in ("revision", "cache_dir", "token")}
     found = "it is not asked (local_files_only)"
     if not local_files_only:
-        hub = huggingface_hub.HfApi(token=options["token"])
+        hub = huggingface_hub.HfApi(token=location["token"])
         try:
-            files = hub.list_repo_files(repo_id, revision=options["revision"])
+            files = hub.list_repo_files(repo_id, revision=location["revision"])
         except errors.GatedRepoError:
             raise OSError(
                 f"the hub gives {repo_id!r} only to accounts that it accepted: ask for access on "
                 "its page and pass token="
             ) from None
         except errors.RevisionNotFoundError:
-            raise ValueError(f"{repo_id!r} has no revision {options['revision']!r}") from None
+            raise ValueError(f"{repo_id!r} has no revision {location['revision']!r}") from None
         except errors.RepositoryNotFoundError:
             raise ValueError(
                 f"{unknown(repo_id, _boxed())}, and the hub has none of this name; if it is "
@@ -163,7 +149,7 @@ def _download(repo_id, subfolder, weights, *, local_files_only, **options):
             path = huggingface_hub.snapshot_download(
                 repo_id,
                 allow_patterns=[prefix + pattern for pattern in patterns],
-                force_download=options["force_download"],
+                force_download=force_download,
                 **location,
             )
             return pathlib.Path(path)
@@ -176,6 +162,12 @@ def _download(repo_id, subfolder, weights, *, local_files_only, **options):
             f"{repo_id!r} must come from the hub, but {found} and there is no copy in its cache; "
             f"offline, use a directory or a preset in the box: {', '.join(_boxed()) or 'none'}"
         ) from None
+
+
+def _weight_patterns(names, files, prefix):
+    """The pattern of the first format, of those named, that a repository has files of, if any."""
+    patterns = [formats.TABLE[name].pattern for name in names]
+    return [pattern for pattern in patterns if fnmatch.filter(files, prefix + pattern)][:1]
 
 
 def upload(
@@ -217,12 +209,15 @@ def upload(
     )
 
 
-def weight_pattern(format):
-    """The pattern of a format's weight files, the whole one or shards."""
-    return WEIGHT_FILES[format].replace(".", "*.")
+def push(directory, kwargs, *, message, files=None):
+    """Upload saved files as `push_to_hub` of every class does; gives the hub's answer.
 
-
-def _weight_patterns(formats, files, prefix):
-    """The pattern of the first format that a repository has files of, if any."""
-    patterns = [weight_pattern(name) for name in formats]
-    return [pattern for pattern in patterns if fnmatch.filter(files, prefix + pattern)][:1]
+    Args:
+        directory: where the files are; its name is the repository's unless `kwargs` give `repo_id`.
+        kwargs: dict of further arguments of `upload`.
+        message: the commit's, unless `kwargs` give `commit_message`.
+        files: patterns of the files' paths in the directory; by default all.
+    """
+    target = {"repo_id": pathlib.Path(directory).name, **kwargs}
+    target["commit_message"] = target.get("commit_message") or message
+    return upload(directory, files=files, **target)

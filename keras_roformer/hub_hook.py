@@ -6,14 +6,17 @@ leaves a finder behind that waits for `keras_hub`.
 """
 
 import importlib
-import importlib.abc
 import sys
 
 _HUB, _MODELS = "keras_hub", "keras_roformer.models"
 
 
-class _AfterHub(importlib.abc.MetaPathFinder):
-    """Finds `keras_hub` as the other finders do, and has `_MODELS` imported right after it."""
+class _AfterHub:
+    """Finds `keras_hub` as the other finders do, and has `_MODELS` imported right after it.
+
+    KerasHub (0.32) has no entry point that would have it import other packages' classes; this can
+    go when it has one.
+    """
 
     def find_spec(self, name, path=None, target=None):
         if name != _HUB:

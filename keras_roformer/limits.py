@@ -1,8 +1,8 @@
-"""Refusing, with the number, memory that no machine has and ids that no embedding has."""
+"""Refuse, with the number, memory that no machine has and ids that no embedding has."""
 
 import os
 
-# Whether to look at values, which are then read back from the device; see facades/checks.py.
+# Whether to look at values, which are then read back from the device; see facades/call_checks.py.
 CHECK_IDS = os.environ.get("KERAS_ROFORMER_CHECK_IDS") != "0"
 
 
@@ -32,22 +32,31 @@ def check_memory(size, what, remedy):
         )
 
 
+class UnknownIdError(IndexError, ValueError):
+    """An id that no embedding has: out of its range, and so a wrong value of an argument."""
+
+
 def check_ids(name, extremes, count, owner, remedy="mend the ids"):
-    """Raise an IndexError if ids are out of range: JAX and TensorFlow would take another's vector.
+    """Raise an `UnknownIdError` for ids out of range: JAX and TensorFlow would take another vector.
 
     Args:
         name: the argument that holds them.
-        extremes: the least and the greatest of them.
+        extremes: the least and the greatest of them; none where there are no ids.
         count: how many vectors the embedding has.
         owner: the model, for the error.
         remedy: what to do other than to use the right tokenizer.
     """
     for found in extremes:
         if not 0 <= found < count:
-            raise IndexError(
+            raise UnknownIdError(
                 f"{name} has the id {found}, but {owner} knows the ids 0 to {count - 1}; is the "
                 f"tokenizer another model's? Use the one saved with the model, or {remedy}"
             )
+
+
+def shortened(text, most=40):
+    """A text, cut off where it would fill an error message."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _in_words(size):

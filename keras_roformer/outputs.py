@@ -15,6 +15,8 @@ attribute and absent everywhere else; other keys may be added, and come last:
 import collections
 import collections.abc
 
+from keras_roformer.declare import declare_class
+
 _classes = []
 _registrations = {}  # framework → function that registers one class with it
 
@@ -219,229 +221,47 @@ def _from_tree(cls, names, values):
     return output
 
 
-# PyTorch
-
-
-class BaseModelOutput(ModelOutput):
-    """Output of a bare model."""
-
-    _fields = ("last_hidden_state", "hidden_states", "attentions")
-
-
-class BaseModelOutputWithPooling(ModelOutput):
-    """Output of a bare model with a pooler."""
-
-    _fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
-
-
-class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
-    """Output of a bare model that can decode."""
-
-    _fields = (
-        "last_hidden_state",
-        "past_key_values",
-        "hidden_states",
-        "attentions",
-        "cross_attentions",
-    )
-
-
-class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
-    """Output of a bare model with a pooler that can decode."""
-
-    _fields = (
-        "last_hidden_state",
-        "pooler_output",
-        "hidden_states",
-        "past_key_values",
-        "attentions",
-        "cross_attentions",
-    )
-
-
-class CausalLMOutput(ModelOutput):
-    """Output of a causal language model."""
-
-    _fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class CausalLMOutputWithCrossAttentions(ModelOutput):
-    """Output of a causal language model with a cache."""
-
-    _fields = (
-        "loss",
-        "logits",
-        "past_key_values",
-        "hidden_states",
-        "attentions",
-        "cross_attentions",
-    )
-
-
-class MaskedLMOutput(ModelOutput):
-    """Output of a masked language model."""
-
-    _fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class SequenceClassifierOutput(ModelOutput):
-    """Output of a sequence classifier."""
-
-    _fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class MultipleChoiceModelOutput(ModelOutput):
-    """Output of a multiple-choice model."""
-
-    _fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class TokenClassifierOutput(ModelOutput):
-    """Output of a token classifier."""
-
-    _fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class QuestionAnsweringModelOutput(ModelOutput):
-    """Output of an extractive question answering model."""
-
-    _fields = ("loss", "start_logits", "end_logits", "hidden_states", "attentions")
-
-
-# TensorFlow
-
-
-class TFBaseModelOutput(ModelOutput):
-    """Output of a bare model."""
-
-    _fields = ("last_hidden_state", "hidden_states", "attentions")
-
-
-class TFBaseModelOutputWithPooling(ModelOutput):
-    """Output of a bare model with a pooler."""
-
-    _fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
-
-
-class TFBaseModelOutputWithPastAndCrossAttentions(ModelOutput):
-    """Output of a bare model that can decode."""
-
-    _fields = BaseModelOutputWithPastAndCrossAttentions._fields
-
-
-class TFBaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
-    """Output of a bare model with a pooler that can decode."""
-
-    _fields = (
-        "last_hidden_state",
-        "pooler_output",
-        "past_key_values",
-        "hidden_states",
-        "attentions",
-        "cross_attentions",
-    )
-
-
-class TFCausalLMOutput(ModelOutput):
-    """Output of a causal language model."""
-
-    _fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class TFCausalLMOutputWithCrossAttentions(ModelOutput):
-    """Output of a causal language model with a cache."""
-
-    _fields = CausalLMOutputWithCrossAttentions._fields
-
-
-class TFMaskedLMOutput(ModelOutput):
-    """Output of a masked language model."""
-
-    _fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class TFSequenceClassifierOutput(ModelOutput):
-    """Output of a sequence classifier."""
-
-    _fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class TFMultipleChoiceModelOutput(ModelOutput):
-    """Output of a multiple-choice model."""
-
-    _fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class TFTokenClassifierOutput(ModelOutput):
-    """Output of a token classifier."""
-
-    _fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class TFQuestionAnsweringModelOutput(ModelOutput):
-    """Output of an extractive question answering model."""
-
-    _fields = ("loss", "start_logits", "end_logits", "hidden_states", "attentions")
-
-
-# JAX
-
-
-class FlaxBaseModelOutput(ModelOutput):
-    """Output of a bare model."""
-
-    _fields = ("last_hidden_state", "hidden_states", "attentions")
-
-
-class FlaxBaseModelOutputWithPooling(ModelOutput):
-    """Output of a bare model with a pooler."""
-
-    _fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
-
-
-class FlaxBaseModelOutputWithPastAndCrossAttentions(ModelOutput):
-    """Output of a bare model that can decode."""
-
-    _fields = BaseModelOutputWithPastAndCrossAttentions._fields
-
-
-class FlaxBaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
-    """Output of a bare model with a pooler that can decode."""
-
-    _fields = BaseModelOutputWithPoolingAndCrossAttentions._fields
-
-
-class FlaxCausalLMOutputWithCrossAttentions(ModelOutput):
-    """Output of a causal language model with a cache."""
-
-    _fields = ("logits", "past_key_values", "hidden_states", "attentions", "cross_attentions")
-
-
-class FlaxMaskedLMOutput(ModelOutput):
-    """Output of a masked language model."""
-
-    _fields = ("logits", "hidden_states", "attentions")
-
-
-class FlaxSequenceClassifierOutput(ModelOutput):
-    """Output of a sequence classifier."""
-
-    _fields = ("logits", "hidden_states", "attentions")
-
-
-class FlaxMultipleChoiceModelOutput(ModelOutput):
-    """Output of a multiple-choice model."""
-
-    _fields = ("logits", "hidden_states", "attentions")
-
-
-class FlaxTokenClassifierOutput(ModelOutput):
-    """Output of a token classifier."""
-
-    _fields = ("logits", "hidden_states", "attentions")
-
-
-class FlaxQuestionAnsweringModelOutput(ModelOutput):
-    """Output of an extractive question answering model."""
-
-    _fields = ("start_logits", "end_logits", "hidden_states", "attentions")
+# The documented classes: those of torch have these names, those of TensorFlow and JAX the same ones
+# after "TF" and "Flax".
+
+_STATES = ("hidden_states", "attentions")
+_CACHE_AND_STATES = ("past_key_values", *_STATES, "cross_attentions")
+_POOLED = ("last_hidden_state", "pooler_output")
+
+# Name → (docstring, fields). Flax's classes have no loss.
+_OUTPUTS = {
+    "BaseModelOutput": ("Output of a bare model.", ("last_hidden_state", *_STATES)),
+    "BaseModelOutputWithPooling": ("Output of a bare model with a pooler.", (*_POOLED, *_STATES)),
+    "BaseModelOutputWithPastAndCrossAttentions": (
+        "Output of a bare model that can decode.",
+        ("last_hidden_state", *_CACHE_AND_STATES),
+    ),
+    "BaseModelOutputWithPoolingAndCrossAttentions": (
+        "Output of a bare model with a pooler that can decode.",
+        (*_POOLED, "hidden_states", "past_key_values", "attentions", "cross_attentions"),
+    ),
+    "CausalLMOutput": ("Output of a causal language model.", ("loss", "logits", *_STATES)),
+    "CausalLMOutputWithCrossAttentions": (
+        "Output of a causal language model with a cache.",
+        ("loss", "logits", *_CACHE_AND_STATES),
+    ),
+    "MaskedLMOutput": ("Output of a masked language model.", ("loss", "logits", *_STATES)),
+    "SequenceClassifierOutput": ("Output of a sequence classifier.", ("loss", "logits", *_STATES)),
+    "MultipleChoiceModelOutput": (
+        "Output of a multiple-choice model.",
+        ("loss", "logits", *_STATES),
+    ),
+    "TokenClassifierOutput": ("Output of a token classifier.", ("loss", "logits", *_STATES)),
+    "QuestionAnsweringModelOutput": (
+        "Output of an extractive question answering model.",
+        ("loss", "start_logits", "end_logits", *_STATES),
+    ),
+}
+# Fields that one family documents in another order.
+_OTHER_FIELDS = {"TFBaseModelOutputWithPoolingAndCrossAttentions": (*_POOLED, *_CACHE_AND_STATES)}
+
+for _name, (_doc, _fields) in _OUTPUTS.items():
+    _without_loss = tuple(field for field in _fields if field != "loss")
+    for _family, _its in (("", _fields), ("TF", _fields), ("Flax", _without_loss)):
+        _its = _OTHER_FIELDS.get(_family + _name, _its)
+        declare_class(__name__, _family + _name, (ModelOutput,), _doc, _fields=_its)

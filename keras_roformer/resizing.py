@@ -4,6 +4,8 @@ import numpy as np
 from keras import ops
 
 from keras_roformer.config import check_pruned_heads
+from keras_roformer.tasks import TASKS
+from keras_roformer.upstream.for_keras import replace_variable
 
 
 def resize_vocabulary(network, size, seed=None):
@@ -33,16 +35,16 @@ def resize_vocabulary(network, size, seed=None):
         return new
 
     embedding = network.roformer.embeddings.word_embeddings
-    _replace(embedding, "_embeddings", resized(embedding.embeddings))
+    replace_variable(embedding, "_embeddings", resized(embedding.embeddings))
     embedding.input_dim = size
     for block in (network.roformer, network.roformer.embeddings):
         block.vocab_size = size
     head = network.head
-    if hasattr(head, "tied"):  # a language-model head
-        _replace(head, "bias", resized(head.bias, spread=0))
+    if TASKS[network.task].is_language_model:
+        replace_variable(head, "bias", resized(head.bias, spread=0))
         head.vocab_size = size
         if not head.tied:
-            _replace(head.decoder, "_kernel", resized(head.decoder.kernel, axis=1))
+            replace_variable(head.decoder, "_kernel", resized(head.decoder.kernel, axis=1))
             head.decoder.units = size
     config.vocab_size = size
 
@@ -79,26 +81,9 @@ def _keep_heads(attention, kept):
     size = attention.head_size
     columns = np.concatenate([np.arange(head * size, (head + 1) * size) for head in kept])
     for dense in (attention.query, attention.key, attention.value):
-        _replace(dense, "_kernel", ops.convert_to_numpy(dense.kernel)[:, columns])
-        _replace(dense, "bias", ops.convert_to_numpy(dense.bias)[columns])
+        replace_variable(dense, "_kernel", ops.convert_to_numpy(dense.kernel)[:, columns])
+        replace_variable(dense, "bias", ops.convert_to_numpy(dense.bias)[columns])
         dense.units = len(columns)
     dense = attention.output_dense
-    _replace(dense, "_kernel", ops.convert_to_numpy(dense.kernel)[columns])
+    replace_variable(dense, "_kernel", ops.convert_to_numpy(dense.kernel)[columns])
     attention.num_heads = len(kept)
-
-
-def _replace(layer, attribute, array):
-    """Put a variable with the values of `array` in the place of a built layer's variable."""
-    old = getattr(layer, attribute)
-    layer._untrack_variable(old)
-    layer._tracker.unlock()
-    new = layer.add_weight(
-        shape=array.shape,
-        initializer="zeros",
-        dtype=old.dtype,
-        trainable=old.trainable,
-        name=old.name,
-    )
-    new.assign(array)
-    setattr(layer, attribute, new)
-    layer._tracker.lock()

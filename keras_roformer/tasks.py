@@ -4,7 +4,7 @@ This is the one place that turns a `RoFormerConfig` into layers.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 from keras import ops
@@ -20,6 +20,9 @@ from keras_roformer.layers import (
     RoFormerTokenHead,
     kernels,
 )
+from keras_roformer.layers.block import asked_for
+from keras_roformer.layers.encoder import EncoderInputs
+from keras_roformer.layers.spec import FIELDS, EncoderSpec
 
 IGNORED_LABEL = -100
 
@@ -159,91 +162,176 @@ def _summary_head(config, **kwargs):
     )
 
 
-def _span_outputs(logits):
-    return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}
-
-
 def _logits(logits):
     return {"logits": logits}
 
 
+def _span_logits(logits):
+    return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}
+
+
+# Kinds of labels: what the documented classes check of them before the loss.
+TOKEN_CLASSES = "a class of each token"
+CLASSES = "a class of each example"
+NUMBERS = "as many numbers as logits"
+POSITIONS = "a position in each example"
+OF_PROBLEM_TYPE = "CLASSES or NUMBERS, as `problem_type` says"
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What makes one task: its head, the outputs of the head, and its loss.
+    """What makes one task, for every family: its head, its outputs, its labels and its loss.
+
+    The names of its weights are the task's row in `weights.names.HEADS`; the name of its classes is
+    `weights.names.class_name`.
 
     Attributes:
+        title: what its documented classes are for.
+        output_class: name of the documented output, in `outputs`, without a family's prefix.
+        family_output_classes: family → name, where that family documents another output.
         head: config → head layer, or None for the bare model.
         outputs: tensor of the head → dict of documented outputs.
-        labels: names of the arguments of the loss.
+        is_language_model: the head scores tokens: it is called with the token embeddings and with
+            the positions that are wanted, and changes with the vocabulary.
+        has_choices: inputs are (B, choices, L), logits (B, choices).
+        generates: its classes have `generate`.
         loss: (config, outputs, *labels) → terms, see `reduce_loss`.
         loss_per_token: the loss has a value per token (else per example).
-        has_choices: inputs are (B, choices, L), logits (B, choices).
+        labels: argument of the loss → the output that it is for.
+        label_kind: what the labels are.
+        tf_parts: name on the documented TensorFlow class → the part of the network that it shows.
+        torch_block: name of the torch module that is the whole head, where there is one.
+        torch_dropouts: name of a torch module → the dropout of the network that it is.
     """
 
+    title: str
+    output_class: str
+    family_output_classes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     head: Callable | None = None
     outputs: Callable = _logits
-    labels: tuple[str, ...] = ("labels",)
+    is_language_model: bool = False
+    has_choices: bool = False
+    generates: bool = False
     loss: Callable | None = None
     loss_per_token: bool = False
-    has_choices: bool = False
+    labels: Mapping[str, str] = dataclasses.field(default_factory=lambda: {"labels": "logits"})
+    label_kind: str = CLASSES
+    tf_parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    torch_block: str | None = None
+    torch_dropouts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def output_class_of(self, family):
+        """The name of the output class that a family (its prefix) documents."""
+        return family + self.family_output_classes.get(family, self.output_class)
+
+
+_LANGUAGE_MODEL = dict(
+    head=_lm_head,
+    is_language_model=True,
+    loss_per_token=True,
+    label_kind=TOKEN_CLASSES,
+    tf_parts={"mlm": "head", "cls": "head"},
+)
 
 TASKS = {
-    "model": Task(labels=()),
-    "masked_lm": Task(_lm_head, loss=token_loss, loss_per_token=True),
-    "causal_lm": Task(_lm_head, loss=next_token_loss, loss_per_token=True),
-    "sequence_classification": Task(_classification_head, loss=sequence_loss),
-    "multiple_choice": Task(_summary_head, loss=choice_loss, has_choices=True),
-    "token_classification": Task(_token_head, loss=token_loss, loss_per_token=True),
+    "model": Task(
+        "The bare model",
+        "BaseModelOutput",
+        family_output_classes={
+            "": "BaseModelOutputWithPastAndCrossAttentions",
+            "TF": "BaseModelOutputWithPooling",
+        },
+        labels={},
+    ),
+    "masked_lm": Task(
+        "Masked language modelling", "MaskedLMOutput", loss=token_loss, **_LANGUAGE_MODEL
+    ),
+    "causal_lm": Task(
+        "Causal language modelling, with `is_decoder=True` in the config",
+        "CausalLMOutputWithCrossAttentions",
+        loss=next_token_loss,
+        generates=True,
+        **_LANGUAGE_MODEL,
+    ),
+    "sequence_classification": Task(
+        "Sequence classification and regression",
+        "SequenceClassifierOutput",
+        head=_classification_head,
+        loss=sequence_loss,
+        label_kind=OF_PROBLEM_TYPE,
+        tf_parts={"classifier": "head"},
+        torch_block="classifier",
+        torch_dropouts={"classifier.dropout": "head.drop"},
+    ),
+    "multiple_choice": Task(
+        "Multiple choice",
+        "MultipleChoiceModelOutput",
+        head=_summary_head,
+        has_choices=True,
+        loss=choice_loss,
+        tf_parts={"sequence_summary": "head.summary", "classifier": "head.classifier"},
+        torch_dropouts={
+            "sequence_summary.first_dropout": "head.drop_first",
+            "sequence_summary.last_dropout": "head.drop_last",
+        },
+    ),
+    "token_classification": Task(
+        "Token classification",
+        "TokenClassifierOutput",
+        head=_token_head,
+        loss=token_loss,
+        loss_per_token=True,
+        label_kind=TOKEN_CLASSES,
+        tf_parts={"classifier": "head"},
+        torch_dropouts={"dropout": "head.drop"},
+    ),
     "question_answering": Task(
-        _span_head, _span_outputs, labels=("start_positions", "end_positions"), loss=span_loss
+        "Extractive question answering",
+        "QuestionAnsweringModelOutput",
+        head=_span_head,
+        outputs=_span_logits,
+        loss=span_loss,
+        labels={"start_positions": "start_logits", "end_positions": "end_logits"},
+        label_kind=POSITIONS,
+        tf_parts={"qa_outputs": "head"},
     ),
 }
 
 
-def _encoder_arguments(config):
-    """What `RoFormer`, `RoFormerEncoder` and `RoFormerEncoderLayer` all take from a config."""
-    return dict(
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        head_size=config.hidden_size // config.num_attention_heads,
-        hidden_act=config.hidden_act,
-        dropout=config.hidden_dropout_prob,
-        attention_dropout=config.attention_probs_dropout_prob,
-        rotary_value=config.rotary_value,
-        add_cross_attention=config.add_cross_attention,
-        layer_norm_eps=config.layer_norm_eps,
-        initializer_range=config.initializer_range,
-    )
+# Field of `EncoderSpec` → the config's. What is not in a config is no property of a checkpoint.
+CONFIG_FIELDS = {
+    name: {
+        "num_layers": "num_hidden_layers",
+        "num_heads": "num_attention_heads",
+        "dropout": "hidden_dropout_prob",
+        "attention_dropout": "attention_probs_dropout_prob",
+        "causal": "is_decoder",
+    }.get(name, name)
+    for name in FIELDS
+    if name not in ("head_size", "add_pooler", "gradient_checkpointing")
+}
+
+
+def encoder_spec(config, **others):
+    """The `EncoderSpec` that a config describes, with the fields `others` instead or beside."""
+    known = {name: getattr(config, field) for name, field in CONFIG_FIELDS.items()}
+    return EncoderSpec(**known | others)
 
 
 def build_encoder_layer(config, **kwargs):
     """One `RoFormerEncoderLayer` as a config describes it; `kwargs` go to the layer."""
-    return RoFormerEncoderLayer(
-        num_heads=config.num_attention_heads, **_encoder_arguments(config), **kwargs
-    )
+    return RoFormerEncoderLayer(spec=encoder_spec(config), **kwargs)
 
 
 def build_backbone(config, add_pooler=False, **kwargs):
     """The `RoFormer` layer that a config describes; `kwargs` go to the layer."""
-    num_heads = config.num_attention_heads
+    heads = config.num_attention_heads
+    others = dict(head_size=config.hidden_size // heads, add_pooler=add_pooler)
     if config.pruned_heads:
-        num_heads = [
-            config.num_attention_heads - len(config.pruned_heads.get(i, ()))
-            for i in range(config.num_hidden_layers)
+        others["num_heads"] = [
+            heads - len(config.pruned_heads.get(i, ())) for i in range(config.num_hidden_layers)
         ]
-    return RoFormer(
-        vocab_size=config.vocab_size,
-        num_layers=config.num_hidden_layers,
-        num_heads=num_heads,
-        embedding_size=config.embedding_size,
-        type_vocab_size=config.type_vocab_size,
-        pad_token_id=config.pad_token_id,
-        causal=config.is_decoder,
-        add_pooler=add_pooler,
-        **_encoder_arguments(config),
-        **kwargs,
-    )
+    return RoFormer(spec=encoder_spec(config, **others), **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -310,11 +398,8 @@ class RoFormerNetwork(Block):
                 x if x is None else ops.reshape(x, (-1, *ops.shape(x)[2:]))
                 for x in (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
             )
-        x, extras = self.run(
-            self.roformer,
-            input_ids,
-            token_type_ids=token_type_ids,
-            inputs_embeds=inputs_embeds,
+        # Here, and only here, documented names become those of the layers.
+        inputs = EncoderInputs(
             attention_mask=attention_mask,
             position_ids=position_ids,
             head_mask=head_mask,
@@ -323,23 +408,25 @@ class RoFormerNetwork(Block):
             context_head_mask=cross_attn_head_mask,
             cache=past_key_values,
             cache_index=cache_index,
-            return_cache=use_cache,
-            return_attention_scores=output_attentions,
-            return_hidden_states=output_hidden_states,
-            training=training,
+        )
+        give = asked_for(use_cache, output_attentions, output_hidden_states)
+        x, extras = self.run(
+            self.roformer, input_ids, token_type_ids, inputs_embeds, inputs, give, training
         )  # (B, L, D)
         if "cache" in extras:
             extras["past_key_values"] = extras.pop("cache")
         if self.head is None:
             return {"last_hidden_state": x, **extras}
-        if isinstance(self.head, RoFormerLMHead):
-            embeddings = self.roformer.embeddings.word_embeddings
-            logits = self.run(self.head, x, embeddings, positions=logits_positions)
-        else:
-            logits = self.run(self.head, x, training=training)
+        logits = self._logits(x, logits_positions, training)
         if task.has_choices:
             logits = ops.reshape(logits, (-1, choices))
         return {**task.outputs(logits), **extras}
+
+    def _logits(self, x, positions, training):
+        if TASKS[self.task].is_language_model:
+            embeddings = self.roformer.embeddings.word_embeddings
+            return self.run(self.head, x, embeddings, positions=positions)
+        return self.run(self.head, x, training=training)
 
     def loss(self, outputs, *labels):
         """Terms of the task's loss, see `reduce_loss`."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_roformer import hub
 from keras_roformer.backend import choose_backend
-from keras_roformer.cli.common import read_records
+from keras_roformer.records import read_records
 from keras_roformer.saving import atomic_folder, make_directory
 
 # Batches whose examples are sorted by length together, at most; and the pools of an epoch, at
@@ -91,7 +91,7 @@ def fine_tune(
     import keras
 
     from keras_roformer.config import RoFormerConfig
-    from keras_roformer.layers.initializers import drawn_later
+    from keras_roformer.layers.initializers import deferred_values
     from keras_roformer.pipelines.pipeline_base import progress_bar
     from keras_roformer.tasks import RoFormerNetwork
     from keras_roformer.tokenizers import AutoTokenizer
@@ -99,15 +99,16 @@ def fine_tune(
 
     keras.utils.set_random_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(directory)
-    config = RoFormerConfig.from_pretrained(
+    config = RoFormerConfig.from_directory(
         directory,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
         architectures=[class_name],
     )
-    with drawn_later():
+    with deferred_values():
         network = RoFormerNetwork(config, task=network_task)
-    transfer.load(network, checkpoint.read(directory), source=str(model))
+    loaded = transfer.load(network, checkpoint.read(directory), source=str(model))
+    transfer.draw(network, loaded.absent_keys)
     classifier = trainable(network)
 
     encode = encode_texts if task == "text-classification" else _encode_words
@@ -306,7 +307,7 @@ def batches_of(encoded, batch_size, rng):
     """
     import keras
 
-    from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows
+    from keras_roformer.batches import mask_of_lengths, padded_rows
 
     lengths = np.array([len(ids) for ids, _, _ in encoded])
     widths = None

@@ -5,7 +5,6 @@ returns the `matplotlib.axes.Axes`. Chinese tokens are drawn with a font that ha
 `cjk_font`. The models are those of the documented classes, on any backend.
 """
 
-import contextlib
 import importlib.util
 import math
 import numbers
@@ -14,7 +13,7 @@ import re
 
 import numpy as np
 
-TENSORS = {"torch": "pt", "tensorflow": "tf", "jax": "np"}  # backend → tokenizer's return_tensors
+from keras_roformer.arrays import to_numpy
 
 # Families with Chinese glyphs, simplified forms first; what the usual systems come with.
 CJK_FAMILIES = (
@@ -92,9 +91,9 @@ def attention_heatmap(model, tokenizer, text, layer=-1, head=None, ax=None):
         IndexError: no such layer or head.
     """
     tokens, inputs = _encode(tokenizer, text)
-    with _in_evaluation(model):
-        layers = model(**_on_device(model, inputs), output_attentions=True).attentions
-    weights = _numpy(_pick(layers, layer, "layer"))[0]  # (N, L, L)
+    with model.evaluation():
+        layers = model(**model.to_inputs(inputs), output_attentions=True).attentions
+    weights = _floats(_pick(layers, layer, "layer"))[0]  # (N, L, L)
     heads = "mean of the heads" if head is None else f"head {head % len(weights)}"
     weights = weights.mean(axis=0) if head is None else _pick(weights, head, "head")
     size = 2 + 0.32 * len(tokens)
@@ -132,25 +131,22 @@ def saliency(model, tokenizer, text, target=None):
         TypeError: the model has no logits.
         ValueError: no such target, or none given for a model with logits per token.
     """
-    import keras
-
     tokens, inputs = _encode(tokenizer, text)
-    with _in_evaluation(model):
-        inputs = _on_device(model, inputs)
+    with model.evaluation():
+        inputs = model.to_inputs(inputs)
         output = model(**inputs)
         if "logits" not in output:
             raise TypeError(
                 f"{type(model).__name__} has no single tensor of logits to explain; use a model of "
                 "masked, sequence or token classification, e.g. RoFormerForSequenceClassification"
             )
-        target = _find_target(target, _numpy(output.logits)[0], tokens, tokenizer, model.config)
+        target = _find_target(target, _floats(output.logits)[0], tokens, tokenizer, model.config)
         ids = inputs.pop("input_ids")
-        with keras.device(str(model.device)) if _is_torch() else contextlib.nullcontext():
-            embeddings = model.network.roformer.embeddings.word_embeddings(ids)  # (1, L, E)
-        gradient = _gradient(
+        embeddings = model.network.roformer.embeddings.word_embeddings(ids)  # (1, L, E)
+        gradient = model.gradient(
             lambda x: model(inputs_embeds=x, **inputs).logits[(0, *target)], embeddings
         )
-    return tokens, (_numpy(embeddings) * _numpy(gradient))[0].sum(axis=-1)
+    return tokens, (_floats(embeddings) * _floats(gradient))[0].sum(axis=-1)
 
 
 def token_saliency(model, tokenizer, text, target=None, ax=None):
@@ -282,44 +278,15 @@ def _labels(tokens):
 
 
 def _encode(tokenizer, text):
-    """The tokens of a text, and the model's inputs for it."""
-    import keras
-
+    """The tokens of a text, and the model's inputs for it as arrays."""
     if not isinstance(text, str):
         raise TypeError(f"text must be one string, got {type(text).__name__}")
     tokens = tokenizer.convert_ids_to_tokens(tokenizer(text)["input_ids"])
-    return tokens, dict(tokenizer(text, return_tensors=TENSORS[keras.config.backend()]))
+    return tokens, dict(tokenizer(text, return_tensors="np"))
 
 
-def _on_device(model, inputs):
-    if _is_torch():
-        return {name: value.to(model.device) for name, value in inputs.items()}
-    return inputs
-
-
-@contextlib.contextmanager
-def _in_evaluation(model):
-    """Without dropout, which torch's models keep as a mode."""
-    was_training = _is_torch() and model.training
-    if was_training:
-        model.eval()
-    try:
-        yield
-    finally:
-        if was_training:
-            model.train()
-
-
-def _is_torch():
-    import keras
-
-    return keras.config.backend() == "torch"
-
-
-def _numpy(tensor):
-    import keras
-
-    return keras.ops.convert_to_numpy(tensor).astype("float32")
+def _floats(tensor):
+    return to_numpy(tensor).astype("float32")
 
 
 def _pick(items, index, kind):
@@ -353,25 +320,3 @@ def _find_target(target, logits, tokens, tokenizer, config):
             f"target is {target!r}, but must be a {shape} below {logits.shape} for this text"
         )
     return index
-
-
-def _gradient(function, x):
-    """The gradient of a scalar function of a tensor, on the running backend."""
-    import keras
-
-    backend = keras.config.backend()
-    if backend == "jax":
-        import jax
-
-        return jax.grad(function)(x)
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            value = function(x)
-        return tape.gradient(value, x)
-    import torch
-
-    x = x.detach().requires_grad_()
-    return torch.autograd.grad(function(x), x)[0]

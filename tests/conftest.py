@@ -27,8 +27,8 @@ with contextlib.suppress(ImportError):
     import triton  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
-# `from tests.tolerances import FLOAT32` works however pytest is started.
-sys.path.insert(0, str(ROOT))
+# `from tests.tolerances import FLOAT32` and `import tuning` work however pytest is started.
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 # Class-name prefix of the documented family that runs on each Keras backend.
 FAMILY_PREFIX = {"torch": "", "tensorflow": "TF", "jax": "Flax"}

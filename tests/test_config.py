@@ -4,14 +4,14 @@ import copy
 import inspect
 import json
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from keras_roformer.config import ACTIVATIONS, AutoConfig, RoFormerConfig
+from keras_roformer.config import AutoConfig, RoFormerConfig
+from keras_roformer.config_fields import ACTIVATIONS, DOCUMENTED_FIELDS
 from tests.fake_hub import Hub
+from tests.support import python
 
 pytestmark = pytest.mark.framework_free
 
@@ -160,6 +160,7 @@ def test_signature_and_defaults_are_the_documented_ones():
     assert parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
     assert {p.name: p.default for p in parameters[:-1]} == DOCUMENTED
     assert [p.name for p in parameters[:-1]] == list(DOCUMENTED)
+    assert set(DOCUMENTED_FIELDS) == set(DOCUMENTED)  # which the constructor sets and checks
     config = RoFormerConfig()
     fields = {name: getattr(config, name) for name in DOCUMENTED}
     assert fields == {**DOCUMENTED, "embedding_size": 768}
@@ -408,4 +409,4 @@ def test_import_needs_no_framework():
         "found = {'keras', 'jax', 'torch', 'tensorflow', 'transformers'} & set(sys.modules)\n"
         "assert not found, found"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+    python("-c", code)

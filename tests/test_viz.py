@@ -1,16 +1,14 @@
 """keras_roformer.viz: the numbers that are drawn, the font, and the errors."""
 
-import subprocess
-import sys
 import warnings
 
 import keras
 import numpy as np
 import pytest
 
-import keras_roformer
 from keras_roformer import RoFormerConfig, RoFormerTokenizer, viz
-from tests.tolerances import FINITE_DIFFERENCE, FLOAT32
+from tests.support import close, cls, python
+from tests.tolerances import FINITE_DIFFERENCE
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -24,7 +22,7 @@ def tokenizer():
 
 
 @pytest.fixture(scope="module")
-def make_model(tokenizer, family_prefix):
+def make_model(tokenizer):
     """Class-name ending → a tiny model with random weights; each is made once."""
     models = {}
 
@@ -40,7 +38,7 @@ def make_model(tokenizer, family_prefix):
                 initializer_range=0.4,
                 id2label={0: "bad", 1: "good", 2: "neither"},
             )
-            models[task] = getattr(keras_roformer, f"{family_prefix}RoFormer{task}")(config)
+            models[task] = cls(task)(config)
         return models[task]
 
     return make
@@ -76,7 +74,7 @@ def test_attention_heatmap(make_model, tokenizer, tmp_path):
     model = make_model("ForMaskedLM")
     ax = viz.attention_heatmap(model, tokenizer, TEXT, layer=0, head=1)
     weights = np.asarray(ax.images[0].get_array())
-    np.testing.assert_allclose(weights.sum(axis=-1), 1.0, **FLOAT32)
+    close(weights.sum(axis=-1), 1.0)
     assert tick_labels(ax.yaxis) == tick_labels(ax.xaxis)
     tokens = tick_labels(ax.yaxis)
     assert tokens == ["[CLS]", *tokenizer.tokenize(TEXT), "[SEP]"]
@@ -86,7 +84,7 @@ def test_attention_heatmap(make_model, tokenizer, tmp_path):
     heads = [viz.attention_heatmap(model, tokenizer, TEXT, head=i) for i in range(2)]
     mean = np.mean([ax.images[0].get_array() for ax in heads], axis=0)
     last = viz.attention_heatmap(model, tokenizer, TEXT, layer=1).images[0].get_array()
-    np.testing.assert_allclose(last, mean, **FLOAT32)
+    close(last, mean)
     assert not np.allclose(last, weights)
     assert viz.attention_heatmap(model, tokenizer, TEXT, head=-1).get_title() == "layer 1, head 1"
 
@@ -109,7 +107,7 @@ def test_saliency_is_the_derivative(make_model, tokenizer, task, target):
         more = call(model, inputs_embeds=embeddings * factors)[target]
         factors[0, place] = 1 - step
         less = call(model, inputs_embeds=embeddings * factors)[target]
-        np.testing.assert_allclose(scores[place], (more - less) / (2 * step), **FINITE_DIFFERENCE)
+        close(scores[place], (more - less) / (2 * step), FINITE_DIFFERENCE)
     assert np.abs(scores).max() > 0.1
 
 
@@ -183,11 +181,11 @@ def test_rope_decay(tmp_path):
     bound, equal = (line.get_ydata() for line in ax.lines)
     ones = keras.ops.ones((1, 41, 1, 8))
     rotated = keras.ops.convert_to_numpy(RotaryEmbedding()(ones))[0, :, 0]
-    np.testing.assert_allclose(equal, rotated @ rotated[0] / 8, **FLOAT32)
+    close(equal, rotated @ rotated[0] / 8)
     # |Σ_{i≤j} exp(i·m·θ_i)| at m = 3, spelled out.
     angles = 10000.0 ** (-np.arange(0, 8, 2) / 8)
     sums = [abs(sum(np.exp(3j * a) for a in angles[: j + 1])) for j in range(4)]
-    np.testing.assert_allclose(bound[3], np.mean(sums) / 2.5, **FLOAT32)
+    close(bound[3], np.mean(sums) / 2.5)
     assert bound[0] == 1
     drawn(ax, tmp_path / "decay.png")
     for arguments, problem in [((7,), "even number, got 7"), ((8, 0), "1 or more tokens, got 0")]:
@@ -256,5 +254,5 @@ try:
 except ImportError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = python("-c", code)
     assert "pip install 'keras-roformer[viz]'" in done.stdout, done.stderr

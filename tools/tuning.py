@@ -20,7 +20,7 @@ import score_preset
 import train_preset
 from masked_rows import IGNORED
 
-from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows
+from keras_roformer.batches import mask_of_lengths, padded_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / "presets" / "roformer_tiny_zh"

@@ -1,7 +1,6 @@
 """What the commands share: options, reading texts, printing, and keeping frameworks quiet."""
 
 import contextlib
-import csv
 import json
 import logging
 import os
@@ -11,6 +10,7 @@ import warnings
 import click
 
 from keras_roformer.backend import BACKENDS
+from keras_roformer.records import parse_lines, read_records, utf8
 
 # Columns that are flush right in a terminal's tables.
 _NUMBERS = {"probability", "score", "similarity", "start", "end", "line", "parameters", "size"}
@@ -76,7 +76,7 @@ def read_texts(texts, path=None, fields=("text",)):
         return iter(texts)
     if path is None and sys.stdin.isatty():
         raise click.UsageError("give a text as an argument, or texts on standard input")
-    records = _parse_lines(read_stdin()) if path is None else read_records(path)
+    records = parse_lines(read_stdin()) if path is None else read_records(path)
     where = "standard input" if path is None else path
     return (_input(row, fields, f"{where}: row {i}") for i, row in enumerate(records, start=1))
 
@@ -88,56 +88,6 @@ def read_stdin():
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
     with utf8("standard input"):
         yield from sys.stdin
-
-
-@contextlib.contextmanager
-def utf8(name):
-    """Say of input that is in another encoding what to do."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{name} is not UTF-8, which has no byte 0x{error.object[error.start]:02x} where this "
-            "has one; convert it, e.g. iconv -f gbk -t utf-8"
-        ) from None
-
-
-def read_records(path):
-    """The rows of a .csv or .tsv file as dicts by its header; the JSON objects and texts of a
-    .jsonl file; the lines of any other as texts, or as dicts where they are JSON objects."""
-    with utf8(path), open(path, encoding="utf-8-sig", newline="") as file:
-        if path.endswith((".csv", ".tsv")):
-            csv.field_size_limit(2**31 - 1)  # by default, a longer text than 131,072 is an error
-            yield from csv.DictReader(file, delimiter="\t" if path.endswith(".tsv") else ",")
-        elif path.endswith(".jsonl"):
-            yield from _parse_json(path, file)
-        else:
-            yield from _parse_lines(file)
-
-
-def _parse_json(path, lines):
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            why = f"{error.msg} at character {error.pos + 1}"
-            raise ValueError(f"{path}: line {number} is not valid JSON: {why}") from None
-        if not isinstance(record, (dict, str)):
-            raise ValueError(f"{path}: line {number} is neither a JSON object nor a text")
-        yield record
-
-
-def _parse_lines(lines):
-    for line in lines:
-        line = line.strip()
-        if line.startswith("{"):
-            with contextlib.suppress(json.JSONDecodeError):
-                yield json.loads(line)
-                continue
-        if line:
-            yield line
 
 
 def pair_of(item):

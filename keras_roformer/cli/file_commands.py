@@ -17,11 +17,11 @@ from keras_roformer.cli.common import (
     quiet,
     read_texts,
 )
-from keras_roformer.hub import WEIGHT_FILES
+from keras_roformer.weights import formats
 
 DEFAULT_MODEL = "roformer_tiny_zh"
 
-_formats = click.Choice(tuple(WEIGHT_FILES))
+_formats = click.Choice(formats.WRITTEN)
 
 # The part of a model that a weight belongs to, as the beginning of the weight's name.
 _PART = re.compile(r".*?encoder\.layer\.\d+|.*?embeddings(_project)?(?=\.)|.*?pooler|[^.]+")
@@ -89,7 +89,7 @@ def inspect(model, as_json, debug):
         from keras_roformer.weights import checkpoint
 
         directory = resolve(model)
-        config = RoFormerConfig.from_pretrained(directory)
+        config = RoFormerConfig.from_directory(directory)
         parts = _parts(checkpoint.read(directory))
     total = sum(part["parameters"] for part in parts)
     fields = json.loads(config.to_json_string())

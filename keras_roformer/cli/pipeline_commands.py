@@ -4,6 +4,8 @@ import itertools
 import json
 import pathlib
 import sys
+from collections.abc import Callable
+from typing import NamedTuple
 
 import click
 
@@ -20,17 +22,10 @@ from keras_roformer.cli.common import (
     read_stdin,
     read_texts,
     running_options,
-    utf8,
 )
+from keras_roformer.records import utf8
 from keras_roformer.saving import atomic
 
-# Task → the parts of an input that is more than a text, for `read_texts`; a list has a "*".
-FIELDS = {
-    "text-classification": ("text", "text_pair"),
-    "question-answering": ("question", "context"),
-    "sentence-similarity": ("source_sentence", "*sentences"),
-    "multiple-choice": ("prompt", "*choices"),
-}
 _top_k = click.option("--top-k", "-k", type=click.IntRange(1))
 _common = options(input_option, running_options, json_option, debug_option)
 
@@ -53,7 +48,7 @@ def fill_mask(texts, path, targets, **given):
 @_common
 def classify(texts, path, pairs, top_k, **given):
     """Label texts, or pairs of texts."""
-    fields = FIELDS["text-classification"] if pairs else ("text",)
+    fields = _view("text-classification").fields if pairs else ("text",)
     if top_k is not None:
         given["top_k"] = top_k
     inputs = read_texts(texts, path, fields)
@@ -103,7 +98,7 @@ def answer(questions, path, context, context_file, **given):
         if sys.stdin.isatty():
             raise click.UsageError("give a --context, a --context-file, or text on standard input")
         context = "".join(read_stdin())
-    inputs = read_texts(questions, path, FIELDS["question-answering"])
+    inputs = read_texts(questions, path, _view("question-answering").fields)
     if context is not None:
         inputs = ({"question": text, "context": context} for text in inputs)
     _run("question-answering", inputs, **given)
@@ -199,7 +194,7 @@ def run(task, path, settings, top_k, **given):
     given |= dict(map(_setting, settings))
     if top_k is not None:
         given["top_k"] = top_k
-    _run(task, read_texts((), path, FIELDS.get(task, ("text",))), **given)
+    _run(task, read_texts((), path, _view(task).fields), **given)
 
 
 def _setting(text):
@@ -231,14 +226,16 @@ def _run(task, inputs, as_json, debug, **given):
         # A bar would break into a table's lines in the same terminal.
         results = pipe(again, progress=False if sys.stdout.isatty() else terminal)
         found = zip(inputs, results, strict=True)
-        if as_json:
-            for _, result in found:
-                print_json(result)
-        else:
-            _SHOW[task](found, pipe)
+        show = _show_json if as_json else _view(task).show
+        show(found, pipe)
 
 
-# How each task's results are shown: (inputs and results, pipeline) → printed.
+# How results are shown: (inputs and results, pipeline) → printed.
+
+
+def _show_json(found, pipe):
+    for _, result in found:
+        print_json(result)
 
 
 def _show_filled(found, pipe):
@@ -326,18 +323,6 @@ def _show_choices(found, pipe):
         print_table(("choice", "score"), rows, title=item["prompt"])
 
 
-_SHOW = {
-    "fill-mask": _show_filled,
-    "text-classification": _show_labels,
-    "token-classification": _show_tags,
-    "question-answering": _show_answers,
-    "text-generation": _show_texts,
-    "feature-extraction": _show_vectors,
-    "sentence-similarity": _show_similar,
-    "multiple-choice": _show_choices,
-}
-
-
 def _as_list(value):
     return value if isinstance(value, list) else [value]
 
@@ -345,3 +330,27 @@ def _as_list(value):
 def _shown(item):
     """An input as a text."""
     return item if isinstance(item, str) else " | ".join(map(str, item.values()))
+
+
+class _View(NamedTuple):
+    """How a task's results are shown, and the parts of one input, for `read_texts`."""
+
+    show: Callable = _show_json
+    fields: tuple[str, ...] = ("text",)
+
+
+_VIEWS = {
+    "fill-mask": _View(_show_filled),
+    "text-classification": _View(_show_labels, ("text", "text_pair")),
+    "token-classification": _View(_show_tags),
+    "question-answering": _View(_show_answers, ("question", "context")),
+    "text-generation": _View(_show_texts),
+    "feature-extraction": _View(_show_vectors),
+    "sentence-similarity": _View(_show_similar, ("source_sentence", "*sentences")),
+    "multiple-choice": _View(_show_choices, ("prompt", "*choices")),
+}
+
+
+def _view(task):
+    """The row of a task; one that has none takes a text and is shown as JSON."""
+    return _VIEWS.get(task, _View())

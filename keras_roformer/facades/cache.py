@@ -59,5 +59,5 @@ def _entries(past):
 
 def _refill(cache, pairs):
     """Make a cache object hold these keys and values, whatever it held."""
-    vars(cache).update(vars(type(cache)(pairs)))
+    cache.__init__(pairs)
     return cache

@@ -16,7 +16,16 @@ import numpy as np
 from keras import ops
 
 from keras_roformer.limits import check_ids
-from keras_roformer.tasks import IGNORED_LABEL, TASKS, problem_type
+from keras_roformer.tasks import (
+    CLASSES,
+    IGNORED_LABEL,
+    NUMBERS,
+    OF_PROBLEM_TYPE,
+    POSITIONS,
+    TASKS,
+    TOKEN_CLASSES,
+    problem_type,
+)
 
 INTEGERS = ("input_ids", "token_type_ids", "position_ids")
 
@@ -249,20 +258,20 @@ class CallChecker:
         self._check_shape("sample_weight", weights, *allowed)
 
     def _check_label(self, name, value, logits):
-        if self.task == "question_answering":
-            self._check_integers(name, value)
-            self._check_count(name, value, logits[:1])
-        elif self.task != "sequence_classification":
-            self._check_integers(name, value)
-            shape = logits[:1] if self._has_choices else logits[:-1]
-            (self._check_count if self._has_choices else self._check_shape)(name, value, shape)
-            self._check_classes(name, value, logits[-1])
-        elif problem_type(self.config, _array(value)) == "single_label_classification":
-            self._check_integers(name, value)
-            self._check_count(name, value, logits[:1])
-            self._check_classes(name, value, logits[-1])
-        else:
+        kind = TASKS[self.task].label_kind
+        if kind == OF_PROBLEM_TYPE:
+            problem = problem_type(self.config, _array(value))
+            kind = CLASSES if problem == "single_label_classification" else NUMBERS
+        if kind == NUMBERS:
             self._check_count(name, value, logits)
+            return
+        self._check_integers(name, value)
+        if kind == TOKEN_CLASSES:
+            self._check_shape(name, value, logits[:-1])
+        else:
+            self._check_count(name, value, logits[:1])
+        if kind != POSITIONS:
+            self._check_classes(name, value, logits[-1])
 
     def _check_count(self, name, value, wanted):
         """As many numbers as `wanted` has, in whatever shape."""
@@ -282,7 +291,8 @@ class CallChecker:
             extremes = self.extremes(ops.where(ignored, ops.zeros_like(value), value))
         for found in extremes or ():
             if not 0 <= found < count:
-                remedy = "or set num_labels" if self.task.endswith("classification") else ""
+                is_fixed = self._has_choices or TASKS[self.task].is_language_model
+                remedy = "" if is_fixed else "or set num_labels"
                 raise IndexError(
                     f"{name} has the label {found}, but {self.name} knows the labels 0 to "
                     f"{count - 1}, and {IGNORED_LABEL} for ignored; mend the data {remedy}".strip()

@@ -8,10 +8,12 @@ import keras
 import numpy as np
 
 from keras_roformer import outputs
-from keras_roformer.config import dtype_name
+from keras_roformer.config_fields import dtype_name
 from keras_roformer.facades.call_checks import as_arrays
+from keras_roformer.facades.documented import declare_classes
+from keras_roformer.facades.flax_door import FlaxDoor
 from keras_roformer.facades.pretrained import FLAGS, PreTrained
-from keras_roformer.generation import GenerationMixin
+from keras_roformer.upstream import for_keras
 from keras_roformer.weights import layouts
 
 STATIC = ("use_cache", "output_attentions", "output_hidden_states", "training")
@@ -21,7 +23,7 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixe
 outputs.register_jax()
 
 
-class FlaxRoFormerPreTrainedModel(PreTrained):
+class FlaxRoFormerPreTrainedModel(FlaxDoor, PreTrained):
     """Base of the Flax classes.
 
     Args:
@@ -36,7 +38,6 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
     framework = "flax"
     save_format = "flax"
     saves_positions = False
-    output_class_names = {"causal_lm": "FlaxCausalLMOutputWithCrossAttentions"}
 
     @staticmethod
     def arguments(task):
@@ -166,7 +167,7 @@ class FlaxRoFormerPreTrainedModel(PreTrained):
         return [np.min(values).item(), np.max(values).item()]
 
     def _drops(self):
-        layers = self.network._flatten_layers()
+        layers = for_keras.flat_layers(self.network)
         return any(layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout))
 
     @functools.cached_property
@@ -345,31 +346,4 @@ def _key_data(key):
     return jnp.asarray(key, keras.random.SeedGenerator(0).state.dtype)
 
 
-class FlaxRoFormerModel(FlaxRoFormerPreTrainedModel, task="model"):
-    """The bare model, Flax."""
-
-
-class FlaxRoFormerForMaskedLM(FlaxRoFormerPreTrainedModel, task="masked_lm"):
-    """Masked language modelling, Flax."""
-
-
-class FlaxRoFormerForCausalLM(GenerationMixin, FlaxRoFormerPreTrainedModel, task="causal_lm"):
-    """Causal language modelling, Flax; set `is_decoder=True` in its config (not documented)."""
-
-
-class FlaxRoFormerForSequenceClassification(
-    FlaxRoFormerPreTrainedModel, task="sequence_classification"
-):
-    """Sequence classification and regression, Flax."""
-
-
-class FlaxRoFormerForMultipleChoice(FlaxRoFormerPreTrainedModel, task="multiple_choice"):
-    """Multiple choice, Flax."""
-
-
-class FlaxRoFormerForTokenClassification(FlaxRoFormerPreTrainedModel, task="token_classification"):
-    """Token classification, Flax."""
-
-
-class FlaxRoFormerForQuestionAnswering(FlaxRoFormerPreTrainedModel, task="question_answering"):
-    """Extractive question answering, Flax."""
+declare_classes(FlaxRoFormerPreTrainedModel, "Flax")

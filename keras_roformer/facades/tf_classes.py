@@ -1,41 +1,42 @@
 """The documented TensorFlow classes: `keras.Model`s over the Keras layers."""
 
 import collections.abc
-import functools
 import inspect
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
-from keras.src.losses.loss import scale_loss_for_distribution
 
 from keras_roformer import outputs
 from keras_roformer.config import RoFormerConfig
 from keras_roformer.facades.call_checks import as_arrays
-from keras_roformer.facades.pretrained import FLAGS, INPUTS, PreTrained, floating_dtype, log_report
-from keras_roformer.generation import GenerationMixin
+from keras_roformer.facades.checkpoints import floating_dtype, log_report
+from keras_roformer.facades.documented import declare_classes
+from keras_roformer.facades.pretrained import FLAGS, INPUTS, PreTrained
+from keras_roformer.facades.tf_door import TFDoor
+from keras_roformer.facades.tf_training import TFTraining
+from keras_roformer.keras_saves import AtomicSaves
 from keras_roformer.layers.rotary import rotation_from_table
-from keras_roformer.saving import AtomicSaves, make_directory
+from keras_roformer.saving import make_directory
 from keras_roformer.tasks import TASKS, build_encoder_layer, reduce_loss
-from keras_roformer.weights import checkpoint
+from keras_roformer.upstream import for_keras
+from keras_roformer.weights import checkpoint, names
 
 outputs.register_keras()
 
 # Keras's policies of computing in these dtypes with float32 weights.
 MIXED = ("mixed_bfloat16", "mixed_float16")
 
-# The output that each label is for.
-OUTPUT_OF = {"labels": "logits", "start_positions": "start_logits", "end_positions": "end_logits"}
 
-
-class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
+class TFRoFormerPreTrainedModel(
+    AtomicSaves, TFTraining, for_keras.ServingSignature, TFDoor, PreTrained, keras.Model
+):
     """Base of the TensorFlow classes: a Keras model that takes its inputs in three formats.
 
     Inputs may come by keyword, or all in the first argument: one tensor (the token ids), a list or
-    tuple in the documented order, or a dict by name. Labels of `fit` and `evaluate` may be in the
-    dict or in `y`, there by the name of the label or of its output, or in order. Without a loss in
-    `compile` they minimise the model's own.
+    tuple in the documented order, or a dict by name. `fit` and `evaluate` are in
+    `facades.tf_training`.
 
     The parts of a model are Keras layers under transformers' names: `roformer`, and `mlm` (or
     `cls`), `classifier`, `sequence_summary` or `qa_outputs`; `trainable = False` freezes one.
@@ -45,18 +46,24 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
     framework = "tf"
     save_format = "tensorflow"
     call_name = "call"
-    output_class_names = {
-        "model": "TFBaseModelOutputWithPooling",
-        "causal_lm": "TFCausalLMOutputWithCrossAttentions",
-    }
+
+    def __init_subclass__(cls, task=None, **kwargs):
+        super().__init_subclass__(task=task, **kwargs)
+        if task is not None:
+            cls.add_pooler = task == "model"  # the documented `pooler_output`
+            # Keras saves a model by the names of its parts in their alphabetical order.
+            for name, path in TASKS[task].tf_parts.items():
+                setattr(cls, name, _part(path))
 
     @staticmethod
     def arguments(task):
         return (*INPUTS, *FLAGS, *TASKS[task].labels, "training")
 
-    def __init__(self, config, *inputs, **kwargs):
+    def __init__(self, config, *inputs, _add_pooler=True, **kwargs):
         self._refuse(inputs, {})
         super().__init__(**kwargs)
+        if not _add_pooler:
+            self.add_pooler = False
         self.config = self._check_config(config)
         self.num_labels = self.config.num_labels
         self.network = self._make_network(dtype=self.dtype_policy)
@@ -99,195 +106,12 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
 
     @classmethod
     def _pop_model_kwargs(cls, kwargs):
+        own = {name: kwargs.pop(name) for name in ("_add_pooler",) if name in kwargs}
         if not kwargs.get("dtype"):
-            return {}
+            return own
         dtype = kwargs.pop("dtype")
         is_mixed = isinstance(dtype, str) and dtype in MIXED
-        return {"dtype": dtype if is_mixed else floating_dtype(dtype)}
-
-    # fit and evaluate
-
-    def compile(self, optimizer="rmsprop", loss=None, *args, **kwargs):
-        """See `keras.Model.compile`.
-
-        Without a loss, with transformers' names for none ("auto", "auto_with_warning",
-        "passthrough") or with `hf_compute_loss`, it is the model's own. A list of metrics is for
-        each of several outputs.
-        """
-        named = isinstance(loss, str) and loss in ("auto", "auto_with_warning", "passthrough")
-        if named or loss == self.hf_compute_loss:
-            loss = None
-        self._compile_loss = self._compile_metrics = None  # Keras would keep those of before
-        outputs = [OUTPUT_OF[label] for label in TASKS[self.task].labels]
-        for name in ("metrics", "weighted_metrics"):
-            metrics = kwargs.get(name)
-            if len(outputs) > 1 and isinstance(metrics, (list, tuple)):  # Keras wants a dict
-                kwargs[name] = {output: [_another(m) for m in metrics] for output in outputs}
-        super().compile(optimizer, loss, *args, **kwargs)
-
-    def compile_from_config(self, config):
-        """See `keras.Model.compile_from_config`."""
-        # Keras's own does nothing where `compile` is not Keras's.
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)
-
-    def fit(self, x=None, y=None, *args, **kwargs):
-        """See `keras.Model.fit`."""
-        self._check_class_weight(x, y, kwargs.get("class_weight"))
-        return super().fit(x, y, *args, **kwargs)
-
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, **kwargs):
-        """See `keras.Model.train_on_batch`."""
-        self._check_class_weight(x, y, class_weight)
-        return super().train_on_batch(x, y, sample_weight, class_weight, **kwargs)
-
-    def _check_class_weight(self, x, y, class_weight):
-        # Keras would take labels per token for one-hot ones, and fails on a y that is not there.
-        if class_weight is not None and TASKS[self.task].loss_per_token:
-            raise ValueError(
-                f"class_weight needs one label for each example, but {type(self).__name__} has one "
-                "for each token; give sample_weight of the shape (batch, length)"
-            )
-        if class_weight is not None and y is None and isinstance(x, collections.abc.Mapping):
-            raise ValueError(
-                f"class_weight needs the labels as y, but {type(self).__name__} got them in the "
-                "input dict; give y, or sample_weight"
-            )
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """See `keras.Model.compute_loss`; without a loss in `compile`, the model's own.
-
-        `sample_weight` has the shape (batch,) or, where the loss has a value per token, also
-        (batch, length).
-        """
-        if self._compile_loss is not None:
-            return super().compute_loss(x, *self._matched(x, y, y_pred), sample_weight, training)
-        labels = self._labels(x, y)
-        checker, logits = self._checker(), y_pred[OUTPUT_OF[next(iter(labels))]]
-        checker.check_labels(labels, logits.shape)
-        terms = self.network.loss(y_pred, *map(ops.convert_to_tensor, labels.values()))
-        if sample_weight is not None:
-            checker.check_weights(sample_weight, logits.shape)
-            # As in Keras, weights change the sum and not the number that it is divided by.
-            terms = [(values * _spread(sample_weight, values), counts) for values, counts in terms]
-        # Keras adds up what the replicas of a distribution strategy give.
-        loss = scale_loss_for_distribution(reduce_loss(terms))
-        return sum(map(self._aggregate_additional_loss, self.losses), loss)
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """See `keras.Model.compute_metrics`."""
-        if self._compile_metrics is not None:
-            y, y_pred = self._matched(x, y, y_pred)
-        return super().compute_metrics(x, y, y_pred, sample_weight)
-
-    def _labels(self, x, y):
-        """The labels of a batch by their documented names: those in y, or else in the inputs."""
-        wanted = TASKS[self.task].labels
-        if y is None:
-            given = self._unpack((x,), {})
-        elif isinstance(y, collections.abc.Mapping):
-            given = y
-        else:
-            given = dict(zip(wanted, y if isinstance(y, (list, tuple)) else [y], strict=False))
-        labels = {name: given.get(name, given.get(OUTPUT_OF[name])) for name in wanted}
-        if all(label is None for label in labels.values()):
-            remedy = f"put {', '.join(wanted)} in the input dict, give y, or " if wanted else ""
-            raise ValueError(
-                f"{type(self).__name__} got no labels to fit: {remedy}compile with a loss"
-            )
-        return labels
-
-    def _matched(self, x, y, y_pred):
-        """Labels and the outputs that they are for, as dicts or, if it is one, bare."""
-        found = [name for name in y_pred if name != "loss"]
-        if y is None:
-            y = self._labels(x, None)
-        elif not isinstance(y, collections.abc.Mapping):
-            y = dict(zip(found, y if isinstance(y, (list, tuple)) else [y], strict=False))
-        y = {OUTPUT_OF.get(name, name): label for name, label in y.items() if label is not None}
-        if unknown := [name for name in y if name not in found]:
-            raise ValueError(
-                f"y of {type(self).__name__} names {', '.join(unknown)}, which is not one of its "
-                f"outputs; use {', '.join(found)}"
-            )
-        y_pred = {name: y_pred[name] for name in y}
-        return (*y.values(), *y_pred.values()) if len(y) == 1 else (y, y_pred)
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Keras makes a batch by averaging those of the replicas: ids and labels of floats. Here it
-        # is that of the first.
-        strategy = self._distribute_strategy
-        if strategy is not None and iterator is not None:
-            data_batch = keras.tree.map_structure(
-                lambda x: strategy.experimental_local_results(x)[0],
-                next(next(batches for _, _, batches in iterator)),
-            )
-        super()._maybe_symbolic_build(data_batch=data_batch)
-
-    def hf_compute_loss(self, labels, logits):
-        """The model's own loss in its documented shape, by the name that it has in transformers.
-
-        Args:
-            labels: the labels; for question answering, a pair or a dict of start_position(s) and
-                end_position(s).
-            logits: the logits; for question answering, a pair. Those of a causal model must already
-                stand beside the labels that they predict: `logits[:, :-1]`, `labels[:, 1:]`.
-        """
-        task = TASKS["masked_lm" if self.task == "causal_lm" else self.task]
-        if task.loss is None:
-            raise NotImplementedError(f"{type(self).__name__} has no loss of its own")
-        if len(task.labels) == 1:
-            labels, logits = [labels], [logits]
-        elif isinstance(labels, collections.abc.Mapping):
-            labels = [labels.get(name, labels.get(name[:-1])) for name in task.labels]
-        found = dict(zip(map(OUTPUT_OF.get, task.labels), logits, strict=True))
-        return self._reduce(task.loss(self.config, found, *map(tf.convert_to_tensor, labels)), task)
-
-    def prepare_tf_dataset(
-        self,
-        dataset,
-        batch_size=8,
-        shuffle=True,
-        tokenizer=None,
-        collate_fn=None,
-        collate_fn_args=None,
-        drop_remainder=None,
-        prefetch=True,
-    ):
-        """Batches for `fit`, `evaluate` and `predict` from a `datasets.Dataset`.
-
-        Columns that the model does not take are left out; `label` and `label_ids` are its labels.
-
-        Args:
-            dataset: `datasets.Dataset` of tokens.
-            batch_size: examples of a batch.
-            shuffle: whether to give them in random order.
-            tokenizer: pads the examples of a batch; not needed where all have one length.
-            collate_fn: list of examples → batch of arrays by name, in place of the tokenizer.
-            collate_fn_args: dict of further arguments of `collate_fn`.
-            drop_remainder: whether to leave out a last, smaller batch; by default as `shuffle`.
-            prefetch: whether to make the next batch meanwhile.
-
-        Returns:
-            `tf.data.Dataset` of inputs, or of inputs and labels.
-        """
-        known = (*self.argument_names, "label", "label_ids")
-        dataset = dataset.select_columns([name for name in dataset.column_names if name in known])
-        collate_fn = collate_fn or functools.partial(_collate, tokenizer=tokenizer)
-        names = list(collate_fn([dataset[0]], **(collate_fn_args or {})))
-        labels = [name for name in names if name in TASKS[self.task].labels]
-        inputs = [name for name in names if name in known and name not in labels]
-        return dataset.to_tf_dataset(  # which takes one name for a tensor, several for a dict
-            columns=inputs[0] if len(inputs) == 1 else inputs,
-            label_cols=labels[0] if len(labels) == 1 else labels,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            drop_remainder=shuffle if drop_remainder is None else drop_remainder,
-            collate_fn=collate_fn,
-            collate_fn_args=collate_fn_args,
-            prefetch=prefetch,
-        )
+        return {**own, "dtype": dtype if is_mixed else floating_dtype(dtype)}
 
     # Parts
 
@@ -309,7 +133,7 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
     def get_output_embeddings(self):
         """The layer whose weights make logits of tokens: that of the input embeddings, or a dense
         one if the config does not tie them; None without a language-model head."""
-        if not hasattr(self.network.head, "tied"):
+        if not TASKS[self.task].is_language_model:
             return None
         return self.get_input_embeddings() if self.network.head.tied else self.network.head.decoder
 
@@ -338,18 +162,15 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
         return {name: tf.TensorSpec(shape, tf.int32, name=name) for name in names}
 
     @property
-    def _default_save_signature(self):
+    def serving(self):
+        """The function that a SavedModel has by default, to pass as `signatures`."""
+
         @tf.function(input_signature=[self.input_signature])
         def serving_default(inputs):
             found = self(inputs, use_cache=False, return_dict=True)
             return {k: tf.stack(x) if isinstance(x, tuple) else x for k, x in found.items()}
 
         return serving_default
-
-    @property
-    def serving(self):
-        """The function that a SavedModel has by default, to pass as `signatures`."""
-        return self._default_save_signature
 
     def export(self, filepath, format="tf_saved_model", input_signature=None, **kwargs):
         """See `keras.Model.export`; `input_signature` is by default the model's own.
@@ -401,7 +222,9 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
         log_report(report, type(self).__name__, name)
 
     def get_config(self):
-        return {"config": self.config.to_dict(), "name": self.name, "dtype": self.dtype_policy.name}
+        without = {} if self.add_pooler == type(self).add_pooler else {"_add_pooler": False}
+        own = {"config": self.config.to_dict(), **without}
+        return {**own, "name": self.name, "dtype": self.dtype_policy.name}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -414,93 +237,14 @@ class TFRoFormerPreTrainedModel(AtomicSaves, PreTrained, keras.Model):
         return {"input_ids": tf.constant([[7, 6, 0, 0, 1], [1, 2, 3, 0, 0]], dtype=tf.int32)}
 
 
-def _collate(examples, tokenizer=None):
-    """A batch of arrays from a list of examples, padded if there is a tokenizer."""
-    batch = {name: [example[name] for example in examples] for name in examples[0]}
-    if tokenizer is not None:
-        batch = dict(tokenizer.pad(batch, return_tensors="np"))
-    for name in ("label", "label_ids"):
-        if name in batch:
-            batch["labels"] = batch.pop(name)
-    return {name: np.asarray(values) for name, values in batch.items()}
-
-
-def _another(metric):
-    """A metric like another, with a state of its own."""
-    return type(metric).from_config(metric.get_config()) if hasattr(metric, "variables") else metric
-
-
-def _spread(weights, values):
-    """Weights of examples, (B,) or (B, 1), or of tokens, (B, L), as factors of a loss's values,
-    (B,) or (B, L) or, where the first token has no loss, (B, L - 1)."""
-    weights = ops.cast(weights, values.dtype)
-    if len(values.shape) == 1:
-        return ops.reshape(weights, (-1,))
-    weights = ops.expand_dims(weights, -1) if len(weights.shape) == 1 else weights
-    return weights if weights.shape[1] == 1 else weights[:, -ops.shape(values)[1] :]
-
-
-# Names that the heads have in transformers. Keras saves a model by the names of its parts in their
-# alphabetical order.
-_head = property(lambda self: self.network.head, doc="The head, a Keras layer.")
+def _part(path):
+    """A property: the layer of the network at a path such as `head.summary`, or None."""
+    return property(lambda model: names.layer_at(model.network, path), doc=f"The layer {path}.")
 
 
 _registered = keras.saving.register_keras_serializable(package="keras_roformer")
 
-
-@_registered
-class TFRoFormerModel(TFRoFormerPreTrainedModel, task="model"):
-    """The bare model with the documented pooler, TensorFlow."""
-
-    add_pooler = True
-
-
-@_registered
-class TFRoFormerForMaskedLM(TFRoFormerPreTrainedModel, task="masked_lm"):
-    """Masked language modelling, TensorFlow."""
-
-    mlm = cls = _head
-
-
-@_registered
-class TFRoFormerForCausalLM(GenerationMixin, TFRoFormerPreTrainedModel, task="causal_lm"):
-    """Causal language modelling, TensorFlow; set `is_decoder=True` in its config."""
-
-    mlm = cls = _head
-
-
-@_registered
-class TFRoFormerForSequenceClassification(
-    TFRoFormerPreTrainedModel, task="sequence_classification"
-):
-    """Sequence classification and regression, TensorFlow."""
-
-    classifier = _head
-
-
-@_registered
-class TFRoFormerForMultipleChoice(TFRoFormerPreTrainedModel, task="multiple_choice"):
-    """Multiple choice, TensorFlow."""
-
-    sequence_summary = property(
-        lambda self: getattr(self.network.head, "summary", None),
-        doc="The dense layer of the summary, or None.",
-    )
-    classifier = property(lambda self: self.network.head.classifier, doc="The last dense layer.")
-
-
-@_registered
-class TFRoFormerForTokenClassification(TFRoFormerPreTrainedModel, task="token_classification"):
-    """Token classification, TensorFlow."""
-
-    classifier = _head
-
-
-@_registered
-class TFRoFormerForQuestionAnswering(TFRoFormerPreTrainedModel, task="question_answering"):
-    """Extractive question answering, TensorFlow."""
-
-    qa_outputs = _head
+declare_classes(TFRoFormerPreTrainedModel, "TensorFlow", _registered)
 
 
 @_registered

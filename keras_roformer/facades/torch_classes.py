@@ -7,18 +7,23 @@ import torch
 
 from keras_roformer import outputs
 from keras_roformer.facades import torch_tree
-from keras_roformer.facades.pretrained import CONTEXT, FLAGS, INPUTS, PreTrained, floating_dtype
+from keras_roformer.facades.checkpoints import floating_dtype
+from keras_roformer.facades.documented import declare_classes
+from keras_roformer.facades.pretrained import CONTEXT, FLAGS, INPUTS, PreTrained
+from keras_roformer.facades.torch_door import TorchDoor
 from keras_roformer.facades.torch_utilities import Utilities
-from keras_roformer.generation import GenerationMixin
 from keras_roformer.layers import kernels
-from keras_roformer.layers.initializers import drawn_later, draws_later
+from keras_roformer.layers.initializers import deferred_values, values_are_deferred
 from keras_roformer.tasks import TASKS
+from keras_roformer.upstream import for_keras, for_torch
 from keras_roformer.weights import names, transfer
 
 outputs.register_torch()
 
 
-class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
+class RoFormerPreTrainedModel(
+    Utilities, TorchDoor, PreTrained, for_torch.WatchedModule, torch_tree.Tree
+):
     """Base of the torch classes: a tree of modules with transformers' names, which the Keras layers
     compute with (see `facades.torch_tree`).
 
@@ -30,10 +35,6 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
     saves_safetensors = True
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # a trainer looks here where an adapter around takes anything
-    output_class_names = {
-        "model": "BaseModelOutputWithPastAndCrossAttentions",
-        "causal_lm": "CausalLMOutputWithCrossAttentions",
-    }
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -56,7 +57,8 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
 
     def __init__(self, config, *inputs, _backbone=None, **kwargs):
         super().__init__()
-        self.config = self._check_config(config)
+        # A backbone has the config of the model around, which has validated it.
+        self.config = self._check_config(config, validate=_backbone is None)
         self.num_labels = self.config.num_labels
         self.warnings_issued = {}  # trainers note in it what they have said
         if self.task is not None:
@@ -70,23 +72,23 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
         return model if dtype is None else model.to(getattr(torch, floating_dtype(dtype)))
 
     @classmethod
-    def _check_config(cls, config):
+    def _check_config(cls, config, validate=True):
         if cls.task is None and cls is not RoFormerPreTrainedModel:
-            return RoFormerModel._check_config(config)  # of a subclass of one's own
-        return super()._check_config(config)
+            return RoFormerModel._check_config(config, validate)  # of a subclass of one's own
+        return super()._check_config(config, validate)
 
-    def _make_tree(self, backbone=None, adopt=False):
-        """Make the Keras layers and the tree, or, to `adopt` the tree that is there, the layers."""
-        loads = draws_later()
+    def _make_tree(self, backbone=None, keep=False):
+        """Make the Keras layers and the tree, or, to `keep` the tree that is there, the layers."""
+        loads = values_are_deferred()
         # transformers makes models on the CPU, whatever device Keras would choose.
-        with keras.device("cpu"), drawn_later():
+        with keras.device("cpu"), deferred_values():
             network = self._make_network(backbone=backbone)
             object.__setattr__(self, "network", network)  # past nn.Module's registration
-            if self.task != "model" and not adopt:
+            if self.task != "model" and not keep:
                 self.roformer = RoFormerModel(self.config, _backbone=network.roformer)
-        torch_tree.plant(self, network, adopt)
-        if adopt:
-            self._follow_dtype()
+        torch_tree.TreeLink(self, network, keep, deferred=True).link()
+        if keep:
+            self.after_conversion()
         elif not loads:
             for module in self._own_modules():
                 self._init_weights(module)
@@ -131,14 +133,13 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
         self.init_weights()
 
     def __setattr__(self, name, value):
-        shared = (
-            name == "roformer" and self.task not in (None, "model") and "roformer" in self._modules
-        )
+        is_head_class = self.task not in (None, "model")
+        shared = name == "roformer" and is_head_class and hasattr(self, "roformer")
         if shared and not isinstance(value, RoFormerModel):
             raise TypeError(f"roformer must be a RoFormerModel, got {type(value).__name__}")
         super().__setattr__(name, value)
         if shared:  # another model's backbone: the layers are made anew around it
-            self._make_tree(value.network.roformer, adopt=True)
+            self._make_tree(value.network.roformer, keep=True)
 
     def forward(self, *args, **kwargs):
         """See the documented class for the arguments; gives its output class or a tuple."""
@@ -146,7 +147,7 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
             raise NotImplementedError(f"{type(self).__name__} does not define forward")
         arguments = self._named_arguments(args, kwargs)
         device = str(self.device)
-        if device == keras.src.backend.torch.core.get_device():
+        if device == for_keras.torch_device():
             return self._run(arguments, self.network.call, training=self.training)
         with keras.device(device):
             return self._run(arguments, self.network.call, training=self.training)
@@ -163,13 +164,12 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
 
     # Weights under transformers' names
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def before_load(self, state_dict, prefix):
         own = dict(self.named_parameters())
         for name in [name for name in state_dict if name.startswith(prefix)]:
             bare = name.removeprefix(prefix)
             if (bare in names.TIED and bare not in own) or names.COMPUTED.fullmatch(bare):
                 del state_dict[name]
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def base_model(self):
@@ -188,27 +188,20 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
         """The `torch.dtype` of the parameters."""
         return next(self.parameters()).dtype
 
-    def _apply(self, fn, recurse=True):
-        super()._apply(fn, recurse)
-        self._follow_dtype()
-        return self
-
-    def _follow_dtype(self):
+    def after_conversion(self):
         """After `half()`, `to(dtype)` and the like: the Keras layers compute in that dtype; a
         backbone, which is a model of its own, in its own."""
         if self.task is None:
             return
-        backbone = () if self.task == "model" else self.network.roformer._flatten_layers()
+        backbone = [] if self.task == "model" else for_keras.flat_layers(self.network.roformer)
         others = {id(layer) for layer in backbone}
-        own = (p for n, p in self.named_parameters() if others and not n.startswith("roformer."))
+        own = (p for n, p in self.named_parameters() if others and not names.is_of_backbone(n))
         dtype = keras.backend.standardize_dtype(next(own, next(self.parameters())).dtype)
         if dtype == self.network.compute_dtype:
             return
-        for layer in self.network._flatten_layers():
+        for layer in for_keras.flat_layers(self.network):
             if id(layer) not in others:
-                layer.dtype_policy = dtype
-                for variable in layer._trainable_variables:
-                    variable._dtype = dtype
+                for_keras.set_dtype(layer, dtype)
 
     # Loading
 
@@ -237,9 +230,9 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
 
     def _load(self, tensors, **kwargs):
         expected = [weight for *_, weight in self._weights_of_models()]
-        known = {weight.name.removeprefix("roformer.") for weight in expected}
+        known = {names.bare_name(weight.name) for weight in expected}
         for name, tensor in self.state_dict(keep_vars=True).items():
-            if name.removeprefix("roformer.") not in known:  # of a module that a subclass added
+            if names.bare_name(name) not in known:  # of a module that a subclass added
                 expected.append(names.Weight(name, _Added(tensor), None, "", None, False))
         return transfer.assign(expected, tensors, **kwargs)
 
@@ -251,13 +244,15 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
                 yield model, name, renamed
 
     def _after_loading(self, absent=()):
-        drawn = {}
-        for model, name, weight in self._weights_of_models():
-            if weight.name in absent:
-                module = model.get_submodule(name.rpartition(".")[0])
-                drawn[id(module)] = module
-        for module in drawn.values():
-            self._init_weights(module)
+        absent = set(map(names.bare_name, absent))
+        models = [m for m in self.modules() if isinstance(m, RoFormerPreTrainedModel) and m.task]
+        own = {module: model for model in models for module in model._own_modules()}
+        paths = {module: path for path, module in self.named_modules()}
+        for module, model in own.items():
+            leaves = dict(module.named_parameters(recurse=False))
+            full = {names.bare_name(f"{paths[module]}.{leaf}") for leaf in leaves}
+            if not absent.isdisjoint(full):
+                model._init_weights(module)
 
     def _canonical(self):
         tensors = {n: keras.ops.convert_to_numpy(t) for n, t in self.state_dict().items()}
@@ -280,8 +275,8 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
         with keras.device(str(self.device)):
             super()._change_network(change, *args)
         if self.task != "model":
-            torch_tree.plant(self.roformer, self.roformer.network)
-        torch_tree.plant(self, self.network)
+            torch_tree.TreeLink(self.roformer, self.roformer.network).link()
+        torch_tree.TreeLink(self, self.network).link()
 
     def get_input_embeddings(self):
         """The `torch.nn.Embedding` of the tokens."""
@@ -295,7 +290,7 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
     def get_output_embeddings(self):
         """A `torch.nn.Linear` of the model's own parameters, or None without a language-model head;
         its weight is the input embeddings' (`tie_word_embeddings`)."""
-        if not hasattr(self.network.head, "tied"):
+        if self.task is None or not TASKS[self.task].is_language_model:
             return None
         decoder, bias = self.cls.predictions.decoder, self.cls.predictions.bias
         return decoder if decoder.bias is not None else torch_tree.linear_of(decoder.weight, bias)
@@ -357,10 +352,10 @@ class RoFormerPreTrainedModel(Utilities, PreTrained, torch_tree.Tree):
         super().__setstate__(state)
         if self.task is not None:
             backbone = None if self.task == "model" else self.roformer.network.roformer
-            self._make_tree(backbone, adopt=True)
+            self._make_tree(backbone, keep=True)
         self._set_checkpointing(is_checkpointing)
 
-    def _replicate_for_data_parallel(self):
+    def check_replication(self):
         raise NotImplementedError(
             "torch.nn.DataParallel's copies of a module within one process are not supported; "
             "use torch.nn.parallel.DistributedDataParallel, one process per device (which torchrun "
@@ -398,29 +393,4 @@ def _device(device_map):
     return torch.device(device_map)
 
 
-class RoFormerModel(RoFormerPreTrainedModel, task="model"):
-    """The bare model, torch."""
-
-
-class RoFormerForMaskedLM(RoFormerPreTrainedModel, task="masked_lm"):
-    """Masked language modelling, torch."""
-
-
-class RoFormerForCausalLM(GenerationMixin, RoFormerPreTrainedModel, task="causal_lm"):
-    """Causal language modelling, torch; set `is_decoder=True` in its config."""
-
-
-class RoFormerForSequenceClassification(RoFormerPreTrainedModel, task="sequence_classification"):
-    """Sequence classification and regression, torch."""
-
-
-class RoFormerForMultipleChoice(RoFormerPreTrainedModel, task="multiple_choice"):
-    """Multiple choice, torch."""
-
-
-class RoFormerForTokenClassification(RoFormerPreTrainedModel, task="token_classification"):
-    """Token classification, torch."""
-
-
-class RoFormerForQuestionAnswering(RoFormerPreTrainedModel, task="question_answering"):
-    """Extractive question answering, torch."""
+RoFormerModel = declare_classes(RoFormerPreTrainedModel, "torch")["model"]

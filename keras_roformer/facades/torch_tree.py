@@ -2,7 +2,7 @@
 
 The modules own the parameters, in torch's layout, and are torch's own classes where there is one.
 The Keras layers keep none: their variables read those of the tree, and for each of its parts a
-block calls the module that stands in the part's place at that moment (`Block.run`). So whatever
+block calls the module that stands in for the part at that moment (`layers.stand_in`). So whatever
 torch code does to a tree (replace or hook a module, load, move, freeze, set a mode or a rate)
 is done to the model.
 """
@@ -12,9 +12,14 @@ import copy
 import keras
 import torch
 
-from keras_roformer.layers import kernels
+from keras_roformer.layers.attention import AttentionInputs
+from keras_roformer.layers.encoder import EncoderInputs
 from keras_roformer.layers.heads import rows_at
-from keras_roformer.layers.initializers import drawn_later
+from keras_roformer.layers.initializers import InitialWeights, deferred_values
+from keras_roformer.layers.kernels import torch_kernels
+from keras_roformer.layers.stand_in import set_stand_in, stand_in
+from keras_roformer.tasks import TASKS
+from keras_roformer.upstream import for_keras, for_torch
 from keras_roformer.weights import names
 
 
@@ -64,7 +69,7 @@ class Part(Tree):
 
     def _check_block(self, what):
         if self.block is None:
-            inside = ", ".join(self._modules) or "none"
+            inside = ", ".join(for_torch.children(self)) or "none"
             raise NotImplementedError(
                 f"this module cannot {what}: the model does not compute it by itself, or it was "
                 f"copied out of its model. Use the modules inside it ({inside}) or the one around"
@@ -85,13 +90,16 @@ class Embeddings(Part):
 class Layer(Part):
     """A part that gives `(states, extras)`, where the dict `extras` has what was asked for."""
 
-    def forward(self, *args, **kwargs):
-        y = super().forward(*args, **kwargs)
+    def forward(self, x, *args, **kwargs):
+        self._check_block("be called")
+        if args and isinstance(args[0], (AttentionInputs, EncoderInputs)):  # as the model does
+            return self.block.compute(x, *args, **kwargs)
+        y = self.block.call(x, *args, **kwargs)
         return y if isinstance(y, tuple) else (y, {})
 
 
 class Head(Part):
-    """A head; a module that takes its place is called with the last hidden states.
+    """A head; a module that replaces it is called with the last hidden states.
 
     That may be one around a copy of the head, which adapters train in its stead.
     """
@@ -127,12 +135,12 @@ class Predictions(Part):
     def decoder(self):
         """The output embeddings; tied ones are a `torch.nn.Linear` of the input embeddings'
         parameter, made for the call."""
-        if "decoder" in self._modules:
-            return self._modules["decoder"]
-        return linear_of(self.block.word_embeddings.place.module.weight, self.bias)
+        if "decoder" in for_torch.children(self):
+            return for_torch.children(self)["decoder"]
+        return linear_of(stand_in(self.block.word_embeddings).module.weight, self.bias)
 
     def __setattr__(self, name, value):
-        if name == "decoder" and "decoder" not in self._modules:
+        if name == "decoder" and "decoder" not in for_torch.children(self):
             raise TypeError(
                 "the output embeddings are the input embeddings (tie_word_embeddings); call "
                 "set_output_embeddings to change both"
@@ -147,130 +155,162 @@ def linear_of(weight, bias):
     return linear
 
 
-class Place:
-    """Where in a tree a Keras layer has its module; calls the module that is there."""
+class ModuleAt:
+    """What stands in for a Keras layer: the module that a tree has under a name, at every call.
+
+    Args:
+        parent: the module around it.
+        name: its name there.
+    """
 
     def __init__(self, parent, name):
-        self.modules, self.name = parent._modules, name
+        self.siblings, self.name = for_torch.children(parent), name
 
     @property
     def module(self):
-        return self.modules[self.name]
+        return self.siblings[self.name]
 
     @property
     def dropout_rate(self):
         return getattr(self.module, "p", 0.0) if self.module.training else 0.0
 
     def __call__(self, *args, reverse=False, **kwargs):
-        module = self.modules[self.name]
+        module = self.siblings[self.name]
         if reverse:  # the product with all embeddings
-            return kernels.linear(args[0], module.weight)
+            return torch_kernels.linear(args[0], module.weight)
         if isinstance(module, Part):
             return module(*args, **kwargs)
-        if _is_bare_linear(module):
-            return kernels.linear(args[0], module.weight, module.bias)
+        if type(module) is torch.nn.Linear and not for_torch.has_hooks(module):
+            return torch_kernels.linear(args[0], module.weight, module.bias)
         y = module(args[0])
         positions = kwargs.get("positions")  # of the tokens whose logits are wanted
         return y if positions is None else rows_at(y, positions)
 
+    def moved(self, paths, tree):
+        """The same in a copy of a tree; None for a module that is not in the tree.
 
-def _is_bare_linear(module):
-    """Whether a call of a module is torch's dense product and nothing else, for which the Keras
-    layers have a faster one."""
-    every = torch.nn.modules.module
-    return type(module) is torch.nn.Linear and not (
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or module._compiled_call_impl
-        or "forward" in module.__dict__
-        or every._global_forward_hooks
-        or every._global_forward_pre_hooks
-        or every._global_backward_hooks
-        or every._global_backward_pre_hooks
-    )
+        Args:
+            paths: id of the `children` of each module of the tree that was copied → its path.
+            tree: the copy.
+        """
+        path = paths.get(id(self.siblings))
+        return None if path is None else ModuleAt(tree.get_submodule(path), self.name)
 
 
-class TreeVariable(keras.Variable):
-    """The variable of a Keras layer, with a parameter of the tree in place of its own value."""
+class ParameterAt:
+    """What a Keras variable reads: the parameter that a `ModuleAt` has under a name, at every time.
+
+    Args:
+        at: `ModuleAt`.
+        leaf: name of the parameter.
+        transposed: whether the variable is its transpose.
+    """
+
+    def __init__(self, at, leaf, transposed):
+        self.at, self.leaf, self.transposed = at, leaf, transposed
 
     @property
     def parameter(self):
-        return getattr(self.place.module, self.leaf)
+        return getattr(self.at.module, self.leaf)
 
     @property
-    def _value(self):
+    def value(self):
         return self.parameter.T if self.transposed else self.parameter
-
-    @property
-    def trainable(self):
-        return self.parameter.requires_grad
-
-    @trainable.setter
-    def trainable(self, value):
-        self.parameter.requires_grad = value
 
     def set_data(self, tensor):
         """Take a tensor's memory, in the layout of the variable, for the parameter."""
         self.parameter.data = tensor.T if self.transposed else tensor
 
 
-def plant(root, network, adopt=False):
-    """Grow the tree of a model, and give the Keras layers their places in it.
+class TreeLink:
+    """Links the layers of a network to the tree of modules of a model; makes what it lacks.
+
+    When `link` is done:
+    1. every weight of the network is a parameter of a module of the tree, and its Keras variable
+       reads that parameter: no value is in two places;
+    2. every part of a block that the tree has a module for has that module stand in for it, as a
+       `ModuleAt`: what the tree has when the block runs is what computes;
+    3. every `Part` that the model calls has its Keras block, whose parts are under 2.;
+    4. modules that the tree had before are still there, whoever put them there.
 
     Args:
         root: the model; of a model with a head, the backbone is a model of its own.
         network: `RoFormerNetwork`.
-        adopt: take the parameters that the tree has, whatever the network's are; else those of
-            the network that are new become the tree's.
+        keep: take the parameters that the tree has, whatever the network's are; else those of the
+            network that are new become the tree's.
+        deferred: the network was made within `deferred_values`: its initial weights have no
+            values, and the parameters that they become are for the model to draw.
     """
-    bare = root.task == "model"
-    for name, block, kind in _blocks(network, bare):
-        parent, last = _grow(root, name)
-        if last not in parent._modules:
-            parent.add_module(last, kind())
-        if isinstance(parent._modules[last], kind):
-            object.__setattr__(parent._modules[last], "block", block)
-        for part in parent._modules[last].modules():  # copies of a head know the embeddings, too
-            if isinstance(part, LMHead) and part.block is not None:
-                part.block.__dict__["word_embeddings"] = network.roformer.embeddings.word_embeddings
-        if kind is not Predictions:  # which its parent calls
-            block.__dict__["place"] = Place(parent, last)
 
-    for row, layer in names.layers(network):
-        if row.module.startswith("roformer.") != bare:
-            continue
-        parent, last = _grow(root, row.module.removeprefix("roformer."))
-        if last not in parent._modules:
-            parent._modules[last] = _make_leaf(row.kind, layer, root.config)
-        place = Place(parent, last)
-        for weight in names.layer_weights(row, layer):
-            _link(weight, place, adopt)
-        if row.kind != names.BIAS:
-            layer.__dict__["place"] = place
-            if not adopt:
-                _follow_size(place.module, layer)
+    def __init__(self, root, network, keep=False, deferred=False):
+        self.root, self.network = root, network
+        self.keep, self.deferred = keep, deferred
+        self.bare = root.task == "model"
 
-    for name, dropout in _dropouts(network, bare):
-        parent, last = _grow(root, name)
-        if last not in parent._modules:
-            known = dropout.__dict__.get("place")  # the same one serves under several names
-            parent.add_module(last, known.module if known else torch.nn.Dropout(dropout.rate))
-        dropout.__dict__["place"] = Place(parent, last)
+    def link(self):
+        self._link_blocks()
+        self._link_weights()
+        self._link_dropouts()
+        for layer in for_keras.flat_layers(self.network):  # the variables' own values, until now
+            for_keras.forget_parameters(layer)
 
-    for layer in network._flatten_layers():  # Keras had registered the variables' own values
-        layer._modules.pop("_torch_params", None)
+    def _link_blocks(self):
+        embeddings = self.network.roformer.embeddings.word_embeddings
+        for name, block, kind in _blocks(self.network, self.bare):
+            at = self._attached(name, kind)
+            if isinstance(at.module, kind):
+                object.__setattr__(at.module, "block", block)  # past the registration of modules
+            for part in at.module.modules():  # copies of a head know the embeddings, too
+                if isinstance(part, LMHead) and part.block is not None:
+                    for_keras.set_untracked(part.block, "word_embeddings", embeddings)
+            if kind is not Predictions:  # which its parent calls
+                set_stand_in(block, at)
+
+    def _link_weights(self):
+        for row, layer in names.layers(self.network):
+            if names.is_of_backbone(row.module) != self.bare:
+                continue
+            name = names.bare_name(row.module)
+            at = self._attached(name, _make_leaf, row.kind, layer, self.root.config)
+            for weight in names.layer_weights(row, layer):
+                self._link_variable(weight, at)
+            if row.kind != names.BIAS:
+                set_stand_in(layer, at)
+                if not self.keep:
+                    _follow_size(at.module, layer)
+
+    def _link_variable(self, weight, at):
+        variable, leaf = weight.variable, weight.name.rpartition(".")[2]
+        if not self.keep and not isinstance(variable, for_keras.LinkedVariable):
+            own = variable.value.data.T if weight.transposed else variable.value.data
+            if self.deferred and isinstance(weight.initializer, InitialWeights):
+                own = torch.empty_like(own, memory_format=torch.contiguous_format)
+            parameter = torch.nn.Parameter(own.contiguous(), requires_grad=variable.trainable)
+            at.module.register_parameter(leaf, parameter)
+        for_keras.link_variable(variable, ParameterAt(at, leaf, weight.transposed))
+
+    def _link_dropouts(self):
+        for name, dropout in _dropouts(self.network, self.bare):
+            set_stand_in(dropout, self._attached(name, _make_dropout, dropout))
+
+    def _attached(self, name, make, *args):
+        """The `ModuleAt` of a name with dots; the module, and those around it, are made where there
+        is none, the module by `make(*args)`."""
+        parent = self.root
+        *path, last = name.split(".")
+        for part, after in zip(path, [*path, last][1:], strict=True):
+            if part not in for_torch.children(parent):
+                parent.add_module(part, torch.nn.ModuleList() if after.isdigit() else Part())
+            parent = for_torch.children(parent)[part]
+        if last not in for_torch.children(parent):
+            # Not by `add_module`, which refuses `decoder`, a property of `Predictions`.
+            for_torch.children(parent)[last] = make(*args)
+        return ModuleAt(parent, last)
 
 
-def _grow(module, name):
-    """The module around the one of a name, made where it is not there, and the last part."""
-    *path, last = name.split(".")
-    for part, after in zip(path, [*path, last][1:], strict=True):
-        if part not in module._modules:
-            module.add_module(part, torch.nn.ModuleList() if after.isdigit() else Part())
-        module = module._modules[part]
-    return module, last
+def _make_dropout(dropout):
+    known = stand_in(dropout)  # the same one serves under several names
+    return known.module if known else torch.nn.Dropout(dropout.rate)
 
 
 def _make_leaf(kind, layer, config):
@@ -291,54 +331,26 @@ def _follow_size(module, layer):
         module.num_embeddings = layer.embeddings.shape[0]
 
 
-def _link(weight, place, adopt):
-    """Have a Keras variable read a parameter of the tree, where its own value goes if it is new."""
-    variable, leaf = weight.variable, weight.name.rpartition(".")[2]
-    if not isinstance(variable, TreeVariable):
-        is_empty = getattr(weight.initializer, "owes", False)
-        if is_empty:
-            weight.initializer.owes = False  # the model draws for its modules
-        if not adopt:
-            own = variable.value.data.T if weight.transposed else variable.value.data
-            layout = torch.contiguous_format
-            own = torch.empty_like(own, memory_format=layout) if is_empty else own.contiguous()
-            parameter = torch.nn.Parameter(own, requires_grad=variable.trainable)
-            place.module.register_parameter(leaf, parameter)
-    _read_there(variable, place, leaf, weight.transposed)
-
-
-def _read_there(variable, place, leaf, transposed):
-    """Have a Keras variable read a parameter of the tree in place of its own value."""
-    if not isinstance(variable, TreeVariable):
-        del variable._value
-        variable.__class__ = TreeVariable
-    variable.place, variable.leaf, variable.transposed = place, leaf, transposed
-
-
 def _copy_block(block, tree, twin):
-    """A Keras block like one whose places are in a tree, with its places in a copy of the tree."""
-    with keras.device("cpu"), drawn_later():
+    """A Keras block like one that is linked to a tree, linked to a copy of the tree."""
+    with keras.device("cpu"), deferred_values():  # every variable is linked to a parameter below
         copied = type(block).from_config(block.get_config())
         copied.build()
-    paths = {id(module._modules): path for path, module in tree.named_modules()}
-    for old, new in zip(block._flatten_layers(), copied._flatten_layers(), strict=True):
-        if (place := _moved(old.__dict__.get("place"), paths, twin)) is not None:
-            new.__dict__["place"] = place
-        variables = zip(old._trainable_variables, new._trainable_variables, strict=True)
-        for known, variable in variables:
-            place = _moved(known.place, paths, twin)
-            _read_there(variable, place, known.leaf, known.transposed)
-        new._modules.pop("_torch_params", None)
+    paths = {id(for_torch.children(m)): path for path, m in tree.named_modules()}
+    pairs = zip(for_keras.flat_layers(block), for_keras.flat_layers(copied), strict=True)
+    for old, new in pairs:
+        known = stand_in(old)
+        if known is not None and (at := known.moved(paths, twin)) is not None:
+            set_stand_in(new, at)
+        variables = map(for_keras.own_trainable_variables, (old, new))
+        for known, variable in zip(*variables, strict=True):
+            source = known.source
+            at = source.at.moved(paths, twin)
+            for_keras.link_variable(variable, ParameterAt(at, source.leaf, source.transposed))
+        for_keras.forget_parameters(new)
     if "word_embeddings" in block.__dict__:
-        copied.__dict__["word_embeddings"] = block.word_embeddings
+        for_keras.set_untracked(copied, "word_embeddings", block.word_embeddings)
     return copied
-
-
-def _moved(place, paths, twin):
-    """A place in the copy of a tree; None for one that is not in the tree."""
-    if place is None or id(place.modules) not in paths:
-        return None
-    return Place(twin.get_submodule(paths[id(place.modules)]), place.name)
 
 
 def _blocks(network, bare):
@@ -351,17 +363,18 @@ def _blocks(network, bare):
             yield f"encoder.layer.{i}", block, Layer
         if backbone.add_pooler:
             yield "pooler", backbone.pooler, Head
-    elif hasattr(head, "tied"):
-        head.__dict__["word_embeddings"] = backbone.embeddings.word_embeddings
+    elif TASKS[network.task].is_language_model:
+        embeddings = backbone.embeddings.word_embeddings
+        for_keras.set_untracked(head, "word_embeddings", embeddings)
         yield "cls", head, LMHead
         yield "cls.predictions", head, Predictions
-    elif network.task == "sequence_classification":
-        yield "classifier", head, Head
+    elif block := TASKS[network.task].torch_block:
+        yield block, head, Head
 
 
 def _dropouts(network, bare):
     """`(name, Keras dropout)` under every name that transformers has for it."""
-    backbone, head = network.roformer, network.head
+    backbone = network.roformer
     if bare:
         yield "embeddings.dropout", backbone.embeddings.drop
         for i, block in enumerate(backbone.encoder.blocks):
@@ -372,10 +385,6 @@ def _dropouts(network, bare):
                 yield f"{layer}.crossattention.output.dropout", block.drop
             yield f"{layer}.attention.output.dropout", block.drop
             yield f"{layer}.output.dropout", block.drop
-    elif network.task == "sequence_classification":
-        yield "classifier.dropout", head.drop
-    elif network.task == "token_classification":
-        yield "dropout", head.drop
-    elif network.task == "multiple_choice":
-        yield "sequence_summary.first_dropout", head.drop_first
-        yield "sequence_summary.last_dropout", head.drop_last
+    else:
+        for name, path in TASKS[network.task].torch_dropouts.items():
+            yield name, names.layer_at(network, path)

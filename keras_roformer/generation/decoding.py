@@ -6,7 +6,6 @@ TensorFlow, where every shape costs a compilation: prompts and caches are padded
 """
 
 import collections
-import contextlib
 import dataclasses
 import functools
 import warnings
@@ -15,7 +14,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_roformer.generation.generation_config import to_numpy
+from keras_roformer.arrays import to_numpy
+from keras_roformer.batches import bucket
 from keras_roformer.generation.processors import NO_TOKEN
 
 
@@ -76,29 +76,6 @@ class _Runner:
         """What changes when compiled functions no longer fit: other variables (resized, pruned)."""
         return list(map(id, variables))
 
-    @staticmethod
-    def weights_of(model, params):
-        """A model's variables and, for a runner that takes them, their values or `params`."""
-        return model.network.variables, None
-
-    @staticmethod
-    def inference(model):
-        """A context without gradients, on the device of the model."""
-        return contextlib.nullcontext()
-
-    @staticmethod
-    def draw_seed():
-        """A seed from the framework's global generator."""
-        raise NotImplementedError
-
-    @staticmethod
-    def tensor(array, like=None):
-        """An array as the framework gives it: on the device and with the integer dtype of `like`.
-
-        Without `like`, what a streamer or a processor gets: an array, or a torch tensor.
-        """
-        return array if like is None else ops.convert_to_tensor(array)
-
 
 class _JaxRunner(_Runner):
     """`_prefill` and `_step` as compiled functions of the weights; the cache is donated."""
@@ -117,15 +94,6 @@ class _JaxRunner(_Runner):
         self.prefill = jax.jit(pure(_prefill), static_argnums=1)
         self.step = jax.jit(pure(_step), donate_argnums=1)
 
-    @staticmethod
-    def weights_of(model, params):
-        values = model._ordered(model.params if params is None else params)
-        return [variable for _, variable in model._paths()], values
-
-    @staticmethod
-    def draw_seed():
-        return 0  # Flax's generate has a fixed key by default
-
 
 class _TensorFlowRunner(_Runner):
     """`_prefill` and `_step` as graphs."""
@@ -142,20 +110,6 @@ class _TensorFlowRunner(_Runner):
 
     def step(self, values, cache, rows, inputs):
         return self._step(cache, rows, inputs)
-
-    @staticmethod
-    def draw_seed():
-        import tensorflow as tf
-
-        return int(tf.random.uniform((), maxval=2**62, dtype="int64"))
-
-    @staticmethod
-    def tensor(array, like=None):
-        if like is None:
-            return array
-        integers = array.dtype.kind == "i" and "int" in str(like.dtype)
-        dtype = keras.backend.standardize_dtype(like.dtype) if integers else None
-        return ops.convert_to_tensor(array, dtype=dtype)
 
 
 class _TorchRunner(_Runner):
@@ -177,32 +131,6 @@ class _TorchRunner(_Runner):
     def identity(variables):
         """Also when they are elsewhere (another device or dtype)."""
         return [*map(id, variables), *(parameter.data_ptr() for parameter in variables)]
-
-    @staticmethod
-    def weights_of(model, params):
-        return list(model.parameters()), None
-
-    @staticmethod
-    @contextlib.contextmanager
-    def inference(model):
-        import torch
-
-        with torch.no_grad(), keras.device(str(model.device)):
-            yield
-
-    @staticmethod
-    def draw_seed():
-        import torch
-
-        return int(torch.randint(2**62, ()))
-
-    @staticmethod
-    def tensor(array, like=None):
-        import torch
-
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        tensor = tensor if tensor.is_floating_point() else tensor.long()
-        return tensor.to(like.device) if isinstance(like, torch.Tensor) else tensor
 
     def prefill(self, values, cache_length, inputs):
         # Not Keras's `__call__`, whose bookkeeping costs time.
@@ -244,12 +172,7 @@ def _like(cache, flat):
     return keras.tree.pack_sequence_as(cache, flat[: len(keras.tree.flatten(cache))])
 
 
-RUNNERS = {"jax": _JaxRunner, "tensorflow": _TensorFlowRunner, "torch": _TorchRunner}
-
-
-def _bucket(length):
-    """The length to pad to: a power of two from 32 to 256, a multiple of 256 beyond."""
-    return max(32, 1 << (length - 1).bit_length()) if length <= 256 else -(-length // 256) * 256
+RUNNERS = {"": _TorchRunner, "TF": _TensorFlowRunner, "Flax": _JaxRunner}  # by family
 
 
 class Decoding:
@@ -272,7 +195,7 @@ class Decoding:
         self.use_cache = use_cache
         self.tokens = prompt.tokens
         self.length = prompt.tokens.shape[1]
-        self.size = _bucket(max_length)  # of the cache
+        self.size = bucket(max_length)  # of the cache
         self.mask = np.ones((len(prompt.tokens), self.size), "int32")
         self.mask[:, : self.length] = prompt.mask
         self.cache = None
@@ -322,7 +245,7 @@ class Decoding:
 
     def _read_all(self):
         """Logits after all tokens so far; makes the cache if there is one."""
-        width = min(_bucket(self.length), self.size) if self.runner.pads_prompts else self.length
+        width = min(bucket(self.length), self.size) if self.runner.pads_prompts else self.length
         inputs = self._inputs(slice(0, width))
         inputs["attention_mask"] = self.mask[:, :width].copy()
         inputs["attention_mask"][:, self.length :] = 0

@@ -7,9 +7,9 @@ import numbers
 import pathlib
 
 import numpy as np
-from keras import ops
 
 from keras_roformer import hub
+from keras_roformer.arrays import to_numpy
 from keras_roformer.config import read_json
 from keras_roformer.saving import atomic, make_directory
 
@@ -219,42 +219,18 @@ class GenerationConfig:
 
     def check(self, vocab_size):
         """Raise a ValueError if a value makes no sense for a model with so many tokens."""
-        for name in ("num_beams", "num_return_sequences", "max_length", "max_new_tokens"):
-            value = getattr(self, name)
-            whole = value is None or isinstance(value, numbers.Integral) and value >= 1
-            _require(whole, name, value, "an integer of at least 1")
-        for name in ("temperature", "repetition_penalty", "encoder_repetition_penalty"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
-        _require(self.top_k is None or self.top_k >= 0, "top_k", self.top_k, "at least 0")
-        _require(0 <= self.top_p <= 1, "top_p", self.top_p, "between 0 and 1")
-        _require(self.min_p is None or 0 <= self.min_p <= 1, "min_p", self.min_p, "from 0 to 1")
-        _require(0 < self.typical_p <= 1, "typical_p", self.typical_p, "above 0 and at most 1")
-        for name in ("epsilon_cutoff", "eta_cutoff"):
-            value = getattr(self, name)
-            _require(0 <= value < 1, name, value, "at least 0 and below 1")
-        words = self.bad_words_ids or []
-        _require(
-            all(isinstance(word, (list, tuple)) and word for word in words),
-            "bad_words_ids",
-            words,
-            "a list of non-empty lists of token ids",
-        )
+        for fields, makes_sense, wanted in _RULES:
+            for name in fields.split():
+                value = getattr(self, name)
+                _require(makes_sense(value), name, value, wanted)
         for name, ids in (
-            ("bad_words_ids", sum(map(list, words), [])),
+            ("bad_words_ids", sum(map(list, self.bad_words_ids or []), [])),
             ("suppress_tokens", self.suppress_tokens or []),
             ("begin_suppress_tokens", self.begin_suppress_tokens or []),
             ("forced_eos_token_id", self.forced_eos_token_ids()),
         ):
             for token in ids:
                 _require(0 <= token < vocab_size, name, token, f"ids from 0 to {vocab_size - 1}")
-        for name in ("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"):
-            _require((getattr(self, name) or 0) >= 0, name, getattr(self, name), "at least 0")
-        _require(
-            self.early_stopping in (True, False, "never"),
-            "early_stopping",
-            self.early_stopping,
-            "True, False or 'never'",
-        )
         beams, sequences = self.num_beams, self.num_return_sequences
         if beams == 1 and not self.do_sample:
             _require(
@@ -270,6 +246,31 @@ class GenerationConfig:
             logger.warning("temperature and top_p have no effect without do_sample=True")
 
 
+def _is_count(value):
+    return value is None or isinstance(value, numbers.Integral) and value >= 1
+
+
+def _are_words(value):
+    return all(isinstance(word, (list, tuple)) and word for word in value or ())
+
+
+# (fields, whether a value makes sense, what it must be)
+_RULES = (
+    ("num_beams num_return_sequences max_length", _is_count, "an integer of at least 1"),
+    ("max_new_tokens", _is_count, "an integer of at least 1"),
+    ("temperature repetition_penalty", lambda x: x > 0, "greater than 0"),
+    ("encoder_repetition_penalty", lambda x: x > 0, "greater than 0"),
+    ("top_k", lambda x: x is None or x >= 0, "at least 0"),
+    ("top_p", lambda x: 0 <= x <= 1, "between 0 and 1"),
+    ("min_p", lambda x: x is None or 0 <= x <= 1, "from 0 to 1"),
+    ("typical_p", lambda x: 0 < x <= 1, "above 0 and at most 1"),
+    ("epsilon_cutoff eta_cutoff", lambda x: 0 <= x < 1, "at least 0 and below 1"),
+    ("bad_words_ids", _are_words, "a list of non-empty lists of token ids"),
+    ("no_repeat_ngram_size encoder_no_repeat_ngram_size", lambda x: (x or 0) >= 0, "at least 0"),
+    ("early_stopping", lambda x: x in (True, False, "never"), "True, False or 'never'"),
+)
+
+
 def _require(condition, name, value, wanted):
     if not condition:
         raise ValueError(f"{name} must be {wanted}, got {value!r}")
@@ -278,8 +279,3 @@ def _require(condition, name, value, wanted):
 def _as_list(tokens):
     """None, a number, or several, as a list of integers."""
     return [] if tokens is None else [int(token) for token in np.ravel(to_numpy(tokens))]
-
-
-def to_numpy(value):
-    """A tensor, number or list as an array."""
-    return ops.convert_to_numpy(value) if hasattr(value, "shape") else np.asarray(value)

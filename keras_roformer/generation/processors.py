@@ -8,6 +8,8 @@ import functools
 
 import numpy as np
 
+from keras_roformer.arrays import log_softmax
+
 NO_TOKEN = -1  # in the tokens: padding that was moved out of a right-padded prompt
 
 
@@ -21,64 +23,52 @@ def make_processors(config, prompt, max_length, allowed=None, custom=()):
         allowed: function of the number of a prompt and its tokens so far → those that may be next.
         custom: further functions (tokens, scores) → scores, applied before sampling's.
     """
-    processors = []
-    ends = config.eos_token_ids()
-    prompt_length = prompt.shape[1]
-    if config.encoder_repetition_penalty != 1.0:
-        reward = 1 / config.encoder_repetition_penalty
-        processors.append(
-            lambda tokens, scores: penalise_repetition(reward, _copies(prompt, scores), scores)
-        )
-    if config.repetition_penalty != 1.0:
-        processors.append(functools.partial(penalise_repetition, config.repetition_penalty))
-    if config.no_repeat_ngram_size:
-        processors.append(functools.partial(ban_repeated_ngrams, config.no_repeat_ngram_size))
-    if size := config.encoder_no_repeat_ngram_size:
-        processors.append(
-            lambda tokens, scores: ban_ngrams(_copies(prompt, scores), size, tokens, scores)
-        )
-    words = [word for word in config.bad_words_ids or () if list(word) not in [[e] for e in ends]]
-    if words:
-        processors.append(functools.partial(ban_words, words))
-    min_length = config.min_length or 0
-    if config.min_new_tokens is not None:
-        min_length = prompt_length + config.min_new_tokens
-    if ends and min_length > prompt_length:
-        processors.append(functools.partial(ban_early_end, min_length, ends))
-    if allowed is not None:
-        processors.append(functools.partial(keep_allowed, allowed, config.num_beams))
-    if config.forced_bos_token_id is not None:
-        processors.append(functools.partial(force_column, 1, [config.forced_bos_token_id]))
-    if forced := config.forced_eos_token_ids():
-        processors.append(functools.partial(force_column, max_length - 1, forced))
-    if config.remove_invalid_values:
-        processors.append(lambda tokens, scores: np.nan_to_num(scores))
-    if config.suppress_tokens:
-        processors.append(functools.partial(ban_words, [[t] for t in config.suppress_tokens]))
-    if config.begin_suppress_tokens:
-        banned = list(config.begin_suppress_tokens)
-        processors.append(functools.partial(ban_early_end, prompt_length + 1, banned))
-    processors.extend(custom)
-    if config.do_sample:
-        # A beam must have a way to go on.
-        at_least = len(ends or [None]) + 1 if config.num_beams > 1 else 1
-        if config.temperature != 1.0:
-            processors.append(lambda tokens, scores: scores / np.float32(config.temperature))
-        if config.top_k:
-            processors.append(functools.partial(keep_top_k, max(config.top_k, at_least)))
-        if config.top_p < 1.0:
-            processors.append(functools.partial(keep_top_p, config.top_p, at_least))
-        if config.min_p is not None:
-            processors.append(functools.partial(keep_min_p, config.min_p, at_least))
-        if config.typical_p < 1.0:
-            processors.append(functools.partial(keep_typical, config.typical_p, at_least))
-        if config.epsilon_cutoff:
-            processors.append(functools.partial(keep_likely, config.epsilon_cutoff, at_least))
-        if config.eta_cutoff:
-            processors.append(functools.partial(keep_eta, config.eta_cutoff, at_least))
-    if config.renormalize_logits:
-        processors.append(lambda tokens, scores: log_softmax(scores))
-    return processors
+    c, length, ends = config, prompt.shape[1], config.eos_token_ids()
+    words = [word for word in c.bad_words_ids or () if list(word) not in [[e] for e in ends]]
+    suppressed = [[token] for token in c.suppress_tokens or ()]
+    first = list(c.begin_suppress_tokens or ())
+    forced = c.forced_eos_token_ids()
+    min_length = c.min_length or 0
+    if c.min_new_tokens is not None:
+        min_length = length + c.min_new_tokens
+    # A beam must have a way to go on.
+    least = len(ends or [None]) + 1 if c.num_beams > 1 else 1
+    reward, size = 1 / c.encoder_repetition_penalty, c.encoder_no_repeat_ngram_size
+
+    def penalise_prompt(tokens, scores):
+        return penalise_repetition(reward, _copies(prompt, scores), scores)
+
+    def ban_prompt_ngrams(tokens, scores):
+        return ban_ngrams(_copies(prompt, scores), size, tokens, scores)
+
+    # (whether it changes anything, the processor and its first arguments)
+    general = [
+        (c.encoder_repetition_penalty != 1.0, penalise_prompt),
+        (c.repetition_penalty != 1.0, penalise_repetition, c.repetition_penalty),
+        (c.no_repeat_ngram_size, lambda t, s: ban_ngrams(t, c.no_repeat_ngram_size, t, s)),
+        (size, ban_prompt_ngrams),
+        (words, ban_words, words),
+        (ends and min_length > length, ban_early_end, min_length, ends),
+        (allowed is not None, keep_allowed, allowed, c.num_beams),
+        (c.forced_bos_token_id is not None, force_column, 1, [c.forced_bos_token_id]),
+        (forced, force_column, max_length - 1, forced),
+        (c.remove_invalid_values, lambda tokens, scores: np.nan_to_num(scores)),
+        (suppressed, ban_words, suppressed),
+        (first, ban_early_end, length + 1, first),
+        *((True, function) for function in custom),
+    ]
+    sampling = [
+        (c.temperature != 1.0, lambda tokens, scores: scores / np.float32(c.temperature)),
+        (c.top_k, keep_top_k, max(c.top_k or 0, least)),
+        (c.top_p < 1.0, keep_top_p, c.top_p, least),
+        (c.min_p is not None, keep_min_p, c.min_p, least),
+        (c.typical_p < 1.0, keep_typical, c.typical_p, least),
+        (c.epsilon_cutoff, keep_likely, c.epsilon_cutoff, least),
+        (c.eta_cutoff, keep_eta, c.eta_cutoff, least),
+    ]
+    last = [(c.renormalize_logits, lambda tokens, scores: log_softmax(scores))]
+    rows = general + (sampling if c.do_sample else []) + last
+    return [functools.partial(function, *given) for wanted, function, *given in rows if wanted]
 
 
 def penalise_repetition(penalty, tokens, scores):
@@ -93,11 +83,6 @@ def penalise_repetition(penalty, tokens, scores):
 def _copies(prompt, scores):
     """Prompts, each as often as there are rows for it."""
     return np.repeat(prompt, len(scores) // len(prompt), axis=0)
-
-
-def ban_repeated_ngrams(size, tokens, scores):
-    """Ban the tokens that would end an n-gram that occurred."""
-    return ban_ngrams(tokens, size, tokens, scores)
 
 
 def ban_ngrams(source, size, tokens, scores):
@@ -210,11 +195,6 @@ def _entropy(logs):
     """The entropy of log-probabilities, (rows, 1)."""
     with np.errstate(invalid="ignore"):  # a banned token has 0 * -inf
         return -np.nansum(np.exp(logs) * logs, axis=1, keepdims=True)
-
-
-def log_softmax(scores):
-    shifted = scores - scores.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def draw(rng, scores):

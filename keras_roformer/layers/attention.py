@@ -1,19 +1,34 @@
 """Multi-head attention with rotary positions."""
 
 import math
+import typing
 
 import keras
 from keras import ops
 
-from keras_roformer.layers.block import Block
-from keras_roformer.layers.kernels import (
-    FUSES_DROPOUT,
-    fused_attention,
-    merge_heads,
-    split_heads,
-    write_cache,
-)
+from keras_roformer.layers import kernels
+from keras_roformer.layers.block import Block, asked_for, with_extras
 from keras_roformer.layers.rotary import apply_rotary
+
+
+class AttentionInputs(typing.NamedTuple):
+    """What an attention reads beside the states of its queries; each may be None.
+
+    Attributes:
+        context: (B, S, D') states to attend to (cross-attention); by default the queries' own.
+        bias: additive (B or 1, 1 or N, 1 or L, S) bias of the scores, see `padding_bias`.
+        rotation: `rotary_angles` of the L positions; None for no rotation.
+        head_mask: factors of the heads' probabilities, shape (N,).
+        cache: `(keys, values)` of earlier tokens, each (B, S', N, H), keys already rotated.
+        cache_index: where to write into a cache of fixed size S'; None appends to the cache.
+    """
+
+    context: object = None
+    bias: object = None
+    rotation: object = None
+    head_mask: object = None
+    cache: object = None
+    cache_index: object = None
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -29,12 +44,7 @@ class RoFormerAttention(Block):
 
     Call arguments:
         x: (B, L, D) queries' states.
-        context: (B, S, D') states to attend to (cross-attention); by default `x`.
-        bias: additive (B or 1, 1 or N, 1 or L, S) bias of the scores, see `padding_bias`.
-        rotation: `rotary_angles` of the L positions, or None for no rotation.
-        head_mask: factors of the heads' probabilities, shape (N,).
-        cache: `(keys, values)` of earlier tokens, each (B, S', N, H), keys already rotated.
-        cache_index: where to write into a cache of fixed size S'; None appends to the cache.
+        context, bias, rotation, head_mask, cache, cache_index: see `AttentionInputs`.
         return_cache, return_attention_scores: give these too.
         training: whether dropout is on.
 
@@ -93,49 +103,59 @@ class RoFormerAttention(Block):
         return_attention_scores=False,
         training=False,
     ):
-        query = split_heads(self.run(self.query, x), self.num_heads)  # (B, L, N, H)
-        if rotation is not None:
-            query = apply_rotary(query, rotation)
-        if context is not None and cache is not None:
-            key, value = cache  # the context's keys and values never change
+        inputs = AttentionInputs(context, bias, rotation, head_mask, cache, cache_index)
+        give = asked_for(return_cache, return_attention_scores)
+        return with_extras(*self.compute(x, inputs, give, training))
+
+    def compute(self, x, inputs, give, training):
+        query = kernels.split_heads(self.run(self.query, x), self.num_heads)  # (B, L, N, H)
+        if inputs.rotation is not None:
+            query = apply_rotary(query, inputs.rotation)
+        if inputs.context is not None and inputs.cache is not None:
+            key, value = inputs.cache  # the context's keys and values never change
         else:
-            source = x if context is None else context
-            key = split_heads(self.run(self.key, source), self.num_heads)  # (B, S, N, H)
-            value = split_heads(self.run(self.value, source), self.num_heads)
-            if rotation is not None:
-                key = apply_rotary(key, rotation)
-                value = apply_rotary(value, rotation) if self.rotary_value else value
-            if cache is not None:
-                key = _extend(cache[0], key, cache_index)
-                value = _extend(cache[1], value, cache_index)
+            key, value = self._keys_and_values(x, inputs)  # (B, S, N, H)
 
         dropout = self.rate_of(self.drop, training)
-        if return_attention_scores or head_mask is not None or (dropout and not FUSES_DROPOUT):
-            scores = self._probabilities(query, key, bias, head_mask, training)  # (B, N, L, S)
+        if "attentions" in give or inputs.head_mask is not None or not kernels.can_fuse(dropout):
+            scores = self._probabilities(query, key, inputs, training)  # (B, N, L, S)
             y = ops.einsum("bnls,bsnh->blnh", scores, value)
         else:
-            y = fused_attention(query, key, value, bias, dropout)  # (B, L, N, H)
-        y = self.run(self.output_dense, merge_heads(y))  # (B, L, D)
+            y = kernels.fused_attention(query, key, value, inputs.bias, dropout)  # (B, L, N, H)
+        y = self.run(self.output_dense, kernels.merge_heads(y))  # (B, L, D)
 
         extras = {}
-        if return_cache:
+        if "cache" in give:
             extras["cache"] = (key, value)
-        if return_attention_scores:
+        if "attentions" in give:
             extras["attentions"] = scores
-        return (y, extras) if extras else y
+        return y, extras
 
     def compute_output_shape(self, x_shape, context_shape=None):
         return (*x_shape[:2], self.hidden_size)
 
-    def _probabilities(self, query, key, bias, head_mask, training):
+    def _keys_and_values(self, x, inputs):
+        """Those of `x` or the context and, before them, of the cache."""
+        source = x if inputs.context is None else inputs.context
+        key = kernels.split_heads(self.run(self.key, source), self.num_heads)
+        value = kernels.split_heads(self.run(self.value, source), self.num_heads)
+        if inputs.rotation is not None:
+            key = apply_rotary(key, inputs.rotation)
+            value = apply_rotary(value, inputs.rotation) if self.rotary_value else value
+        if inputs.cache is not None:
+            key = _extend(inputs.cache[0], key, inputs.cache_index)
+            value = _extend(inputs.cache[1], value, inputs.cache_index)
+        return key, value
+
+    def _probabilities(self, query, key, inputs, training):
         query = query * (1 / math.sqrt(self.head_size))
         scores = ops.cast(ops.einsum("blnh,bsnh->bnls", query, key), "float32")
-        if bias is not None:
-            scores = scores + ops.cast(bias, "float32")
+        if inputs.bias is not None:
+            scores = scores + ops.cast(inputs.bias, "float32")
         scores = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
         scores = self.dropped(self.drop, scores, training)
-        if head_mask is not None:
-            scores = scores * ops.cast(head_mask, scores.dtype)[:, None, None]
+        if inputs.head_mask is not None:
+            scores = scores * ops.cast(inputs.head_mask, scores.dtype)[:, None, None]
         return scores
 
 
@@ -144,4 +164,4 @@ def _extend(past, new, index):
     new = ops.cast(new, past.dtype)
     if index is None:
         return ops.concatenate([past, new], axis=1)
-    return write_cache(past, new, index)
+    return kernels.write_cache(past, new, index)

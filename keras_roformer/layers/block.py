@@ -9,15 +9,16 @@ Shapes in this package use these letters:
 import keras
 import ml_dtypes
 from keras import ops
-from keras.src.backend import AutocastScope
 
 from keras_roformer.layers import kernels
 from keras_roformer.layers.activations import get_activation, with_functions
 from keras_roformer.layers.initializers import InitialWeights
 from keras_roformer.layers.policies import parts_config, restore_quantizers, settle_policies
+from keras_roformer.layers.stand_in import stand_in
+from keras_roformer.upstream import for_keras
 
 
-class Block(keras.layers.Layer):
+class Block(for_keras.AfterBuild, keras.layers.Layer):
     """Base of the layers that are made of other Keras layers.
 
     `arguments` are the constructor arguments (plain numbers, strings and booleans) that make an
@@ -35,10 +36,17 @@ class Block(keras.layers.Layer):
         for name, value in arguments.items():
             setattr(self, name, value)
 
-    def _post_build(self):
+    def after_build(self):
         settle_policies(self)
         restore_quantizers(self, self._quantizers)
-        super()._post_build()
+
+    def compute(self, *args, **kwargs):
+        """What `call` computes, for the block around; its arguments, and what it gives, are fixed.
+
+        A block with flags takes in their stead a tuple `give` of the names of what it is to give
+        beside its states, and always gives `(states, extras)`, where the dict `extras` has that.
+        """
+        return self.call(*args, **kwargs)
 
     def run(self, layer, *args, **kwargs):
         """Call the built `layer`, which must be a part of this block.
@@ -46,44 +54,54 @@ class Block(keras.layers.Layer):
         Inside one outer Keras call, a built sub-layer with the same compute dtype needs none of
         the bookkeeping of `Layer.__call__` (about 0.1 ms each on torch, which is most of the time
         of a small model). Quantised layers and layers of another dtype take the whole way, and what
-        they give is cast to this block's compute dtype. A layer with a place in a tree of torch
-        modules (`facades.torch_tree`) is whatever module is there.
+        they give is cast to this block's compute dtype. What stands in for a layer is called as it
+        is.
         """
-        place = layer.__dict__.get("place")
-        if place is not None:
-            return place(*args, **kwargs)
+        substitute = stand_in(layer)
+        if substitute is not None:
+            return substitute(*args, **kwargs)
         if layer.quantization_mode is None and layer.compute_dtype == self.compute_dtype:
-            if type(layer) is keras.layers.Dense:
-                return kernels.dense(layer, *args)
-            if type(layer) is keras.layers.LayerNormalization:
-                return kernels.layer_norm(layer, *args)
-            if type(layer) is keras.layers.ReversibleEmbedding and kwargs.get("reverse"):
-                return kernels.tied_product(layer, *args)
-            return layer.call(*args, **kwargs)
-        return keras.tree.map_structure(self._cast, layer(*args, **kwargs))
+            if type(layer) in kernels.FAST:
+                return kernels.FAST[type(layer)](layer, *args, **kwargs)
+            call = layer.compute if isinstance(layer, Block) else layer.call
+            return call(*args, **kwargs)
+        call = layer._compute_in_own_dtype if isinstance(layer, Block) else layer
+        return keras.tree.map_structure(self._cast, call(*args, **kwargs))
 
-    def dropped(self, dropout, x, training):
-        """`x` after a dropout layer, which is a part of this block."""
-        place = dropout.__dict__.get("place")
-        if place is not None:
-            return place(x)  # a torch module knows whether it trains
-        return self.run(dropout, x, training=True) if training else x
+    def _compute_in_own_dtype(self, *args, **kwargs):
+        """`compute` on arguments and weights in this block's dtype, as `__call__` would do it.
 
-    def rate_of(self, dropout, training):
-        """The rate at which `dropped` drops, for an attention that drops by itself."""
-        place = dropout.__dict__.get("place")
-        if place is not None:
-            return place.dropout_rate
-        return dropout.rate if training else 0.0
+        Not by `__call__`, which takes no argument that mixes tensors with other things.
+        """
+        args, kwargs = keras.tree.map_structure(self._convert, (args, kwargs))
+        with for_keras.autocast(self.compute_dtype):
+            return self.compute(*args, **kwargs)
+
+    def _convert(self, x):
+        return self.dtype_policy.convert_input(x, self.autocast, self.compute_dtype)
 
     def _cast(self, x):
         floating = keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
         return ops.cast(x, self.compute_dtype) if floating else x
 
+    def dropped(self, dropout, x, training):
+        """`x` after a dropout layer, which is a part of this block."""
+        substitute = stand_in(dropout)
+        if substitute is not None:
+            return substitute(x)
+        return self.run(dropout, x, training=True) if training else x
+
+    def rate_of(self, dropout, training):
+        """The rate at which `dropped` drops, for an attention that drops by itself."""
+        substitute = stand_in(dropout)
+        if substitute is not None:
+            return substitute.dropout_rate
+        return dropout.rate if training else 0.0
+
     def compute_output_spec(self, *args, **kwargs):
         # `Layer.__call__` casts variables for `call`; this method, called by itself, does not, and
         # `run` does not leave it to the parts.
-        with AutocastScope(self.compute_dtype):
+        with for_keras.autocast(self.compute_dtype):
             if self.has_flags:
                 return keras.Operation.compute_output_spec(self, *args, **kwargs)  # by tracing it
             return super().compute_output_spec(*args, **kwargs)
@@ -115,6 +133,17 @@ class Block(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         return super().from_config(with_functions(config))
+
+
+def asked_for(cache=False, attentions=False, hidden_states=False):
+    """The names of what the flags of a `call` ask for, as `compute` takes them."""
+    flags = {"cache": cache, "attentions": attentions, "hidden_states": hidden_states}
+    return tuple(name for name, flag in flags.items() if flag)
+
+
+def with_extras(x, extras):
+    """What the `call` of a block with flags gives, from what its `compute` gives."""
+    return (x, extras) if extras else x
 
 
 def padding_bias(attention_mask, dtype):

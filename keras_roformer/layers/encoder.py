@@ -1,14 +1,26 @@
 """The encoder: attention and feed-forward layers with post-normalisation."""
 
+import dataclasses
+import typing
+
 import keras
 from keras import ops
-from keras.src.backend import get_keras_mask
 
 from keras_roformer.layers import kernels
-from keras_roformer.layers.attention import RoFormerAttention
-from keras_roformer.layers.block import Block, causal_bias, lowest, padding_bias, positions
+from keras_roformer.layers.attention import AttentionInputs, RoFormerAttention
+from keras_roformer.layers.block import (
+    Block,
+    asked_for,
+    causal_bias,
+    lowest,
+    padding_bias,
+    positions,
+    with_extras,
+)
 from keras_roformer.layers.policies import parts_of
 from keras_roformer.layers.rotary import rotary_angles, rotary_frequencies
+from keras_roformer.layers.spec import OF_MODEL, OF_STACK, takes_spec
+from keras_roformer.upstream import for_keras
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -16,17 +28,13 @@ class RoFormerEncoderLayer(Block):
     """One layer: self-attention, cross-attention if asked for, feed-forward; each normalised after.
 
     Args:
-        hidden_size, num_heads, intermediate_size: D, N and F.
-        head_size: H, by default D / N (another value only after heads were pruned).
-        hidden_act: activation of the feed-forward part, see `get_activation`.
-        dropout, attention_dropout: rates on the outputs of each part and on the probabilities.
-        rotary_value: rotate the values of self-attention too.
-        add_cross_attention: have a cross-attention part.
-        layer_norm_eps, initializer_range: epsilon and standard deviation.
+        hidden_size, num_heads, intermediate_size, head_size, hidden_act, dropout,
+        attention_dropout, rotary_value, add_cross_attention, layer_norm_eps, initializer_range:
+            see `EncoderSpec`.
 
     Call arguments:
         x: (B, L, D) states.
-        bias, rotation, head_mask, cache, cache_index: see `RoFormerAttention`.
+        bias, rotation, head_mask, cache, cache_index: see `AttentionInputs`.
         context: (B, S, D) encoder states, `context_bias` their bias, `context_cache` their keys
             and values from an earlier call, `context_head_mask` the head mask of cross-attention.
         return_cache, return_attention_scores: give these too.
@@ -39,58 +47,24 @@ class RoFormerEncoderLayer(Block):
 
     has_flags = True
 
-    def __init__(
-        self,
-        hidden_size,
-        num_heads,
-        intermediate_size,
-        head_size=None,
-        hidden_act="gelu",
-        dropout=0.1,
-        attention_dropout=0.1,
-        rotary_value=False,
-        add_cross_attention=False,
-        layer_norm_eps=1e-12,
-        initializer_range=0.02,
-        **kwargs,
-    ):
-        super().__init__(
-            dict(
-                hidden_size=hidden_size,
-                num_heads=num_heads,
-                intermediate_size=intermediate_size,
-                head_size=head_size or hidden_size // num_heads,
-                hidden_act=hidden_act,
-                dropout=dropout,
-                attention_dropout=attention_dropout,
-                rotary_value=rotary_value,
-                add_cross_attention=add_cross_attention,
-                layer_norm_eps=layer_norm_eps,
-                initializer_range=initializer_range,
-            ),
-            **kwargs,
-        )
-        self.attention = self._attention("attention", rotary_value)
+    @takes_spec(but=(*OF_MODEL, *OF_STACK))
+    def __init__(self, spec, **kwargs):
+        arguments = spec.arguments_of(RoFormerEncoderLayer, head_size=spec.size_of_heads)
+        super().__init__(arguments, **kwargs)
+        self.attention = self._attention(spec, "attention")
         self.attention_norm = self.layer_norm("attention_norm")
-        if add_cross_attention:
-            self.cross_attention = self._attention("cross_attention", False)
+        if spec.add_cross_attention:
+            self.cross_attention = self._attention(spec, "cross_attention", rotary_value=False)
             self.cross_attention_norm = self.layer_norm("cross_attention_norm")
-        self.intermediate_dense = self.dense(intermediate_size, "intermediate_dense")
-        self.output_dense = self.dense(hidden_size, "output_dense")
+        self.intermediate_dense = self.dense(spec.intermediate_size, "intermediate_dense")
+        self.output_dense = self.dense(spec.hidden_size, "output_dense")
         self.output_norm = self.layer_norm("output_norm")
-        self.drop = self.dropout_layer(dropout, "dropout")
+        self.drop = self.dropout_layer(spec.dropout, "dropout")
 
-    def _attention(self, name, rotary_value):
-        return RoFormerAttention(
-            self.num_heads,
-            self.head_size,
-            hidden_size=self.hidden_size,
-            dropout=self.attention_dropout,
-            rotary_value=rotary_value,
-            initializer_range=self.initializer_range,
-            dtype=self.dtype_policy,
-            name=name,
-        )
+    def _attention(self, spec, name, **others):
+        others |= dict(head_size=self.head_size, dropout=self.attention_dropout)
+        arguments = spec.arguments_of(RoFormerAttention, **others)
+        return RoFormerAttention(**arguments, dtype=self.dtype_policy, name=name)
 
     def build(self, x_shape=None):
         shape = (None, None, self.hidden_size)
@@ -119,48 +93,31 @@ class RoFormerEncoderLayer(Block):
         return_attention_scores=False,
         training=False,
     ):
-        if context is not None and not self.add_cross_attention:
+        own = AttentionInputs(None, bias, rotation, head_mask, cache, cache_index)
+        cross = AttentionInputs(context, context_bias, None, context_head_mask, context_cache)
+        give = asked_for(return_cache, return_attention_scores)
+        return with_extras(*self.compute(x, own, cross, give, training))
+
+    def compute(self, x, own, cross, give, training):
+        """See `Block.compute`; `own` and `cross` are the `AttentionInputs` of self-attention and,
+        where it has a context, cross-attention."""
+        if cross.context is not None and not self.add_cross_attention:
             raise ValueError(
                 "context (encoder_hidden_states) was given to a layer without cross-attention; set "
                 "add_cross_attention=True (and is_decoder=True) in the config"
             )
-        flags = dict(
-            return_cache=return_cache,
-            return_attention_scores=return_attention_scores,
-            training=training,
-        )
-        y = self.run(
-            self.attention,
-            x,
-            bias=bias,
-            rotation=rotation,
-            head_mask=head_mask,
-            cache=cache,
-            cache_index=cache_index,
-            **flags,
-        )
-        y, extras = y if isinstance(y, tuple) else (y, {})
+        y, extras = self.run(self.attention, x, own, give, training)
         x = self._add_and_norm(x, y, self.attention_norm, training)
 
-        if context is not None:
-            y = self.run(
-                self.cross_attention,
-                x,
-                context=context,
-                bias=context_bias,
-                head_mask=context_head_mask,
-                cache=context_cache,
-                **flags,
-            )
-            y, cross = y if isinstance(y, tuple) else (y, {})
+        if cross.context is not None:
+            y, more = self.run(self.cross_attention, x, cross, give, training)
             x = self._add_and_norm(x, y, self.cross_attention_norm, training)
             names = {"cache": "context_cache", "attentions": "cross_attentions"}
-            extras = {**extras, **{names[name]: value for name, value in cross.items()}}
+            extras = {**extras, **{names[name]: value for name, value in more.items()}}
 
         y = self.activate(self.run(self.intermediate_dense, x))  # (B, L, F)
         y = self.run(self.output_dense, y)  # (B, L, D)
-        x = self._add_and_norm(x, y, self.output_norm, training)
-        return (x, extras) if extras else x
+        return self._add_and_norm(x, y, self.output_norm, training), extras
 
     def compute_output_shape(self, x_shape, **shapes):
         return x_shape
@@ -169,19 +126,10 @@ class RoFormerEncoderLayer(Block):
         return self.run(norm, x + self.dropped(self.drop, y, training))
 
 
-@keras.saving.register_keras_serializable(package="keras_roformer")
-class RoFormerEncoder(Block):
-    """A stack of `RoFormerEncoderLayer`s over inputs of any length.
+class EncoderInputs(typing.NamedTuple):
+    """What an encoder reads beside its states; each may be None.
 
-    Args:
-        num_layers: number of layers.
-        num_heads: N, or a list with one N per layer (after heads were pruned).
-        causal: hide the keys after each query (a decoder).
-        gradient_checkpointing: in training, recompute each layer in the backward pass.
-        The others are those of `RoFormerEncoderLayer`.
-
-    Call arguments:
-        x: (B, L, D) embeddings.
+    Attributes:
         attention_mask: (B, S) or (B, L, S), 1 to attend, 0 to hide. A (B, L, S) mask says all, as
             in transformers: no causal mask is added to it.
         position_ids: (L,) or (B, L) positions, by default counted on from the cache.
@@ -190,6 +138,31 @@ class RoFormerEncoder(Block):
         context, context_mask: (B, S', D) encoder states and their (B, S') or (B, L, S') mask.
         cache: list with a dict per layer: `cache` and, with cross-attention, `context_cache`.
         cache_index: number of tokens in a fixed-size cache; None for a cache that grows.
+    """
+
+    attention_mask: object = None
+    position_ids: object = None
+    head_mask: object = None
+    context: object = None
+    context_mask: object = None
+    context_head_mask: object = None
+    cache: object = None
+    cache_index: object = None
+
+
+@keras.saving.register_keras_serializable(package="keras_roformer")
+class RoFormerEncoder(Block):
+    """A stack of `RoFormerEncoderLayer`s over inputs of any length.
+
+    Args:
+        num_layers, hidden_size, num_heads, intermediate_size, head_size, hidden_act, dropout,
+        attention_dropout, rotary_value, add_cross_attention, causal, gradient_checkpointing,
+        layer_norm_eps, initializer_range: see `EncoderSpec`.
+
+    Call arguments:
+        x: (B, L, D) embeddings.
+        attention_mask, position_ids, head_mask, context, context_mask, context_head_mask, cache,
+        cache_index: see `EncoderInputs`.
         return_cache, return_attention_scores, return_hidden_states: give these too.
         mask: Keras's own mask of `x`, (B, L), which comes from a layer before (`mask_zero`); used
             as the attention_mask where none is given, and handed on.
@@ -213,51 +186,18 @@ class RoFormerEncoder(Block):
 
     has_flags = True
 
-    def __init__(
-        self,
-        num_layers,
-        hidden_size,
-        num_heads,
-        intermediate_size,
-        head_size=None,
-        hidden_act="gelu",
-        dropout=0.1,
-        attention_dropout=0.1,
-        rotary_value=False,
-        add_cross_attention=False,
-        causal=False,
-        gradient_checkpointing=False,
-        layer_norm_eps=1e-12,
-        initializer_range=0.02,
-        **kwargs,
-    ):
-        heads = num_heads if isinstance(num_heads, (list, tuple)) else [num_heads] * num_layers
-        shared = dict(
-            hidden_size=hidden_size,
-            intermediate_size=intermediate_size,
-            head_size=head_size or hidden_size // max(heads, default=1),
-            hidden_act=hidden_act,
-            dropout=dropout,
-            attention_dropout=attention_dropout,
-            rotary_value=rotary_value,
-            add_cross_attention=add_cross_attention,
-            layer_norm_eps=layer_norm_eps,
-            initializer_range=initializer_range,
-        )
-        super().__init__(
-            dict(
-                num_layers=num_layers,
-                num_heads=num_heads,
-                causal=causal,
-                gradient_checkpointing=gradient_checkpointing,
-                **shared,
-            ),
-            **kwargs,
-        )
+    @takes_spec(but=OF_MODEL)
+    def __init__(self, spec, **kwargs):
+        size = spec.size_of_heads
+        super().__init__(spec.arguments_of(RoFormerEncoder, head_size=size), **kwargs)
         self.supports_masking = True
         self.blocks = [
-            RoFormerEncoderLayer(num_heads=n, dtype=self.dtype_policy, name=f"layer_{i}", **shared)
-            for i, n in enumerate(heads)
+            RoFormerEncoderLayer(
+                spec=dataclasses.replace(spec, num_heads=num_heads, head_size=size),
+                dtype=self.dtype_policy,
+                name=f"layer_{i}",
+            )
+            for i, num_heads in enumerate(spec.heads_of_layers)
         ]
 
     def build(self, x_shape=None):
@@ -289,46 +229,41 @@ class RoFormerEncoder(Block):
     ):
         if attention_mask is None and cache is None:
             # Keras passes `mask` where `x` is the only tensor.
-            attention_mask = get_keras_mask(x) if mask is None else mask
-        past_length, key_length = self._lengths(x, cache, cache_index)
-        if position_ids is None:
-            position_ids = positions(ops.shape(x)[1], past_length)
-        rotation = rotary_angles(position_ids, self._frequencies)
-        bias = self._bias(x, attention_mask, past_length, key_length)
-        context_bias = (
-            padding_bias(context_mask, self.compute_dtype) if context_mask is not None else None
+            attention_mask = for_keras.mask_of(x) if mask is None else mask
+        inputs = EncoderInputs(
+            attention_mask,
+            position_ids,
+            head_mask,
+            context,
+            context_mask,
+            context_head_mask,
+            cache,
+            cache_index,
         )
-        if self._clips_bias:
-            bias, context_bias = (
-                None if b is None else ops.maximum(b, lowest("float16"))
-                for b in (bias, context_bias)
-            )
-        context_head_mask = head_mask if context_head_mask is None else context_head_mask
-        need_scores = return_attention_scores or kernels.fused_gradient_fails(
-            (bias, context_bias), training
-        )
+        give = asked_for(return_cache, return_attention_scores, return_hidden_states)
+        return with_extras(*self.compute(x, inputs, give, training))
+
+    def compute(self, x, inputs, give, training):
+        """See `Block.compute`; `inputs` are `EncoderInputs`."""
+        own, cross = self._attention_inputs(x, inputs)
+        of_layers = give
+        if kernels.gradient_needs_probabilities((own.bias, cross.bias), training):
+            of_layers = (*give, "attentions")
 
         collected = {}
         hidden_states = (x,)
         for i, block in enumerate(self.blocks):
-            past = cache[i] if cache is not None else {}
-            y = self._run_block(
+            past = {} if inputs.cache is None else inputs.cache[i]
+            x, extras = self._run_block(
                 block,
                 x,
-                training=training,
-                bias=bias,
-                rotation=rotation,
-                head_mask=_of_layer(head_mask, i),
-                cache=past.get("cache"),
-                cache_index=cache_index,
-                context=context,
-                context_bias=context_bias,
-                context_cache=past.get("context_cache"),
-                context_head_mask=_of_layer(context_head_mask, i),
-                return_cache=return_cache,
-                return_attention_scores=need_scores,
+                own._replace(head_mask=_of_layer(own.head_mask, i), cache=past.get("cache")),
+                cross._replace(
+                    head_mask=_of_layer(cross.head_mask, i), cache=past.get("context_cache")
+                ),
+                of_layers,
+                training,
             )
-            x, extras = y if isinstance(y, tuple) else (y, {})
             hidden_states += (x,)
             for name, value in extras.items():
                 collected.setdefault(name, []).append(value)
@@ -336,17 +271,17 @@ class RoFormerEncoder(Block):
         extras = {
             name: tuple(collected[name])
             for name in ("attentions", "cross_attentions")
-            if return_attention_scores and name in collected
+            if "attentions" in give and name in collected
         }
-        if return_cache:
+        if "cache" in give:
             parts = ("cache", "context_cache")
             extras["cache"] = [
                 {part: collected[part][i] for part in parts if part in collected}
                 for i in range(self.num_layers)
             ]
-        if return_hidden_states:
+        if "hidden_states" in give:
             extras["hidden_states"] = hidden_states
-        return (x, extras) if extras else x
+        return x, extras
 
     def compute_output_shape(self, x_shape, **shapes):
         return x_shape
@@ -356,12 +291,32 @@ class RoFormerEncoder(Block):
         """`blocks`, by the name that transformers' encoders have for them."""
         return self.blocks
 
-    def _run_block(self, block, x, training, **kwargs):
+    def _run_block(self, block, x, own, cross, give, training):
         if training and self.gradient_checkpointing:
             return kernels.recomputed(
-                block, lambda y: self.run(block, y, training=True, **kwargs), x
+                block, lambda y: self.run(block, y, own, cross, give, training), x
             )
-        return self.run(block, x, training=training, **kwargs)
+        return self.run(block, x, own, cross, give, training)
+
+    def _attention_inputs(self, x, inputs):
+        """`AttentionInputs` of all layers, for self- and for cross-attention; without caches."""
+        past_length, key_length = self._lengths(x, inputs.cache, inputs.cache_index)
+        position_ids = inputs.position_ids
+        if position_ids is None:
+            position_ids = positions(ops.shape(x)[1], past_length)
+        own = AttentionInputs(
+            bias=self._clipped(self._bias(x, inputs.attention_mask, past_length, key_length)),
+            rotation=rotary_angles(position_ids, self._frequencies),
+            head_mask=inputs.head_mask,
+            cache_index=inputs.cache_index,
+        )
+        if inputs.context is None:
+            return own, AttentionInputs()
+        bias, head_mask = None, inputs.context_head_mask
+        if inputs.context_mask is not None:
+            bias = self._clipped(padding_bias(inputs.context_mask, self.compute_dtype))
+        head_mask = inputs.head_mask if head_mask is None else head_mask
+        return own, AttentionInputs(inputs.context, bias, head_mask=head_mask)
 
     def _lengths(self, x, cache, cache_index):
         """Number of tokens before `x`, and the number of keys S."""
@@ -380,6 +335,11 @@ class RoFormerEncoder(Block):
         # The minimum, not the sum: two lowest values would add up to minus infinity. The cast:
         # Keras's minimum of two float64 tensors is float32, which torch's attention misreads.
         return causal if bias is None else ops.cast(ops.minimum(causal, bias), dtype)
+
+    def _clipped(self, bias):
+        return (
+            ops.maximum(bias, lowest("float16")) if self._clips_bias and bias is not None else bias
+        )
 
 
 def _of_layer(head_mask, index):

@@ -7,35 +7,34 @@ import keras
 
 from keras_roformer.layers import kernels
 
-_DRAWN_LATER = contextvars.ContextVar("drawn_later", default=False)
+_DEFERRED = contextvars.ContextVar("deferred_values", default=False)
 
 
 @contextlib.contextmanager
-def drawn_later():
+def deferred_values():
     """Inside, weights are made without values: drawing 124 million numbers takes seconds, and a
-    checkpoint replaces them. `weights.transfer.load` draws those that the checkpoint lacks."""
-    token = _DRAWN_LATER.set(True)
+    checkpoint replaces them.
+
+    Whoever makes a model here must fill it: load a checkpoint, and draw the weights that the report
+    names as absent (`weights.transfer.draw`).
+    """
+    token = _DEFERRED.set(True)
     try:
         yield
     finally:
-        _DRAWN_LATER.reset(token)
+        _DEFERRED.reset(token)
 
 
-def draws_later():
+def values_are_deferred():
     """Whether weights are made without values just now."""
-    return _DRAWN_LATER.get()
+    return _DEFERRED.get()
 
 
 @keras.saving.register_keras_serializable("keras_roformer")
 class InitialWeights(keras.initializers.TruncatedNormal):
-    """A truncated normal distribution that `drawn_later` puts off.
-
-    Attributes:
-        owes: whether it gave an empty tensor where it is yet to draw.
-    """
-
-    owes = False
+    """A truncated normal distribution that `deferred_values` puts off."""
 
     def __call__(self, shape, dtype=None):
-        self.owes = draws_later()
-        return kernels.empty(shape, dtype) if self.owes else super().__call__(shape, dtype)
+        if values_are_deferred():
+            return kernels.empty(shape, dtype)
+        return super().__call__(shape, dtype)

@@ -9,10 +9,12 @@ import keras
 from keras.dtype_policies import DTypePolicyMap
 from keras.quantizers import QuantizationConfig
 
+from keras_roformer.upstream import for_keras
+
 
 def parts_of(layer):
     """The built layers inside `layer`."""
-    return [part for part in layer._flatten_layers(include_self=False) if part.path]
+    return [part for part in for_keras.flat_layers(layer, include_self=False) if part.path]
 
 
 def own_policy(layer):
@@ -54,7 +56,7 @@ def settle_policies(layer):
     Searching the map in every call is slow, and Keras cannot quantise a layer that has one.
     """
     for part in (layer, *parts_of(layer)):
-        part._dtype_policy = own_policy(part)
+        for_keras.set_policy(part, own_policy(part))
 
 
 def policy_for(saved, dtype):

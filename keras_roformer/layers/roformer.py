@@ -2,10 +2,11 @@
 
 import keras
 
-from keras_roformer.layers.block import Block
+from keras_roformer.layers.block import Block, asked_for
 from keras_roformer.layers.embeddings import RoFormerEmbeddings
-from keras_roformer.layers.encoder import RoFormerEncoder
+from keras_roformer.layers.encoder import EncoderInputs, RoFormerEncoder
 from keras_roformer.layers.heads import RoFormerPooler
+from keras_roformer.layers.spec import takes_spec
 from keras_roformer.limits import check_memory
 
 
@@ -14,12 +15,10 @@ class RoFormer(Block):
     """Token ids → hidden states (documented class: RoFormerModel).
 
     Args:
-        vocab_size, type_vocab_size, pad_token_id, embedding_size: see `RoFormerEmbeddings`; an
-            embedding size other than `hidden_size` (the default) adds a projection.
-        num_layers, hidden_size, num_heads, intermediate_size, head_size, hidden_act, dropout,
-        attention_dropout, rotary_value, add_cross_attention, causal, layer_norm_eps,
-        initializer_range: see `RoFormerEncoder`.
-        add_pooler: have a `RoFormerPooler`.
+        vocab_size, num_layers, hidden_size, num_heads, intermediate_size, embedding_size,
+        head_size, type_vocab_size, pad_token_id, hidden_act, dropout, attention_dropout,
+        rotary_value, add_cross_attention, causal, add_pooler, layer_norm_eps, initializer_range:
+            see `EncoderSpec`.
 
     Call arguments:
         token_ids, token_type_ids, inputs_embeds: see `RoFormerEmbeddings`.
@@ -32,84 +31,35 @@ class RoFormer(Block):
     Raises:
         ValueError: neither or both of token_ids and inputs_embeds; context without
             cross-attention; more weights than this machine has memory for.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_roformer.layers import RoFormer
+
+    model = RoFormer(
+        vocab_size=100, num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32
+    )
+    states, extras = model(np.array([[5, 7, 9]]))  # (1, 3, 16), {}
+    ```
     """
 
     has_flags = True
 
-    def __init__(
-        self,
-        vocab_size,
-        num_layers,
-        hidden_size,
-        num_heads,
-        intermediate_size,
-        embedding_size=None,
-        head_size=None,
-        type_vocab_size=2,
-        pad_token_id=0,
-        hidden_act="gelu",
-        dropout=0.1,
-        attention_dropout=0.1,
-        rotary_value=False,
-        add_cross_attention=False,
-        causal=False,
-        add_pooler=False,
-        layer_norm_eps=1e-12,
-        initializer_range=0.02,
-        **kwargs,
-    ):
-        embedding_size = embedding_size or hidden_size
-        weights = (vocab_size + type_vocab_size + hidden_size) * embedding_size
-        weights += num_layers * hidden_size * (4 * hidden_size + 2 * intermediate_size)
-        check_memory(
-            4 * weights,
-            f"a RoFormer with vocab_size={vocab_size}, {embedding_size=}, {num_layers=}, "
-            f"{hidden_size=} and {intermediate_size=}",
-            "correct the config",
-        )
-        encoder = dict(
-            num_layers=num_layers,
-            hidden_size=hidden_size,
-            num_heads=num_heads,
-            intermediate_size=intermediate_size,
-            head_size=head_size,
-            hidden_act=hidden_act,
-            dropout=dropout,
-            attention_dropout=attention_dropout,
-            rotary_value=rotary_value,
-            add_cross_attention=add_cross_attention,
-            causal=causal,
-            layer_norm_eps=layer_norm_eps,
-            initializer_range=initializer_range,
-        )
-        super().__init__(
-            dict(
-                vocab_size=vocab_size,
-                embedding_size=embedding_size,
-                type_vocab_size=type_vocab_size,
-                pad_token_id=pad_token_id,
-                add_pooler=add_pooler,
-                **encoder,
-            ),
-            **kwargs,
-        )
+    @takes_spec(but=("gradient_checkpointing",))
+    def __init__(self, spec, **kwargs):
+        _check_memory(spec)
+        super().__init__(spec.arguments_of(RoFormer), **kwargs)
         self.embeddings = RoFormerEmbeddings(
-            vocab_size,
-            embedding_size,
-            type_vocab_size=type_vocab_size,
-            pad_token_id=pad_token_id,
-            dropout=dropout,
-            layer_norm_eps=layer_norm_eps,
-            initializer_range=initializer_range,
-            dtype=self.dtype_policy,
-            name="embeddings",
+            **spec.arguments_of(RoFormerEmbeddings, dtype=self.dtype_policy, name="embeddings")
         )
-        if embedding_size != hidden_size:
-            self.embeddings_project = self.dense(hidden_size, "embeddings_project")
-        self.encoder = RoFormerEncoder(dtype=self.dtype_policy, name="encoder", **encoder)
-        if add_pooler:
+        if spec.embedding_size != spec.hidden_size:
+            self.embeddings_project = self.dense(spec.hidden_size, "embeddings_project")
+        self.encoder = RoFormerEncoder(spec=spec, dtype=self.dtype_policy, name="encoder")
+        if spec.add_pooler:
             self.pooler = RoFormerPooler(
-                hidden_size, initializer_range, dtype=self.dtype_policy, name="pooler"
+                **spec.arguments_of(RoFormerPooler, dtype=self.dtype_policy, name="pooler")
             )
 
     def build(self, token_ids_shape=None):
@@ -138,6 +88,21 @@ class RoFormer(Block):
         return_hidden_states=False,
         training=False,
     ):
+        inputs = EncoderInputs(
+            attention_mask,
+            position_ids,
+            head_mask,
+            context,
+            context_mask,
+            context_head_mask,
+            cache,
+            cache_index,
+        )
+        give = asked_for(return_cache, return_attention_scores, return_hidden_states)
+        return self.compute(token_ids, token_type_ids, inputs_embeds, inputs, give, training)
+
+    def compute(self, token_ids, token_type_ids, inputs_embeds, inputs, give, training):
+        """See `Block.compute`; `inputs` are `EncoderInputs`."""
         if (token_ids is None) == (inputs_embeds is None):
             given = "neither" if token_ids is None else "both"
             raise ValueError(
@@ -153,23 +118,7 @@ class RoFormer(Block):
         )  # (B, L, E)
         if self.embedding_size != self.hidden_size:
             x = self.run(self.embeddings_project, x)  # (B, L, D)
-        y = self.run(
-            self.encoder,
-            x,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            head_mask=head_mask,
-            context=context,
-            context_mask=context_mask,
-            context_head_mask=context_head_mask,
-            cache=cache,
-            cache_index=cache_index,
-            return_cache=return_cache,
-            return_attention_scores=return_attention_scores,
-            return_hidden_states=return_hidden_states,
-            training=training,
-        )
-        x, extras = y if isinstance(y, tuple) else (y, {})
+        x, extras = self.run(self.encoder, x, inputs, give, training)
         if self.add_pooler:
             extras = {"pooler_output": self.run(self.pooler, x), **extras}
         return x, extras
@@ -178,3 +127,16 @@ class RoFormer(Block):
         batch, length = (token_ids_shape or inputs_embeds_shape)[:2]
         extras = {"pooler_output": (batch, self.hidden_size)} if self.add_pooler else {}
         return (batch, length, self.hidden_size), extras
+
+
+def _check_memory(spec):
+    """Raise for more weights than this machine has memory for."""
+    weights = (spec.vocab_size + spec.type_vocab_size + spec.hidden_size) * spec.embedding_size
+    of_layer = spec.hidden_size * (4 * spec.hidden_size + 2 * spec.intermediate_size)
+    sizes = ("vocab_size", "embedding_size", "num_layers", "hidden_size", "intermediate_size")
+    *sizes, last = (f"{name}={getattr(spec, name)}" for name in sizes)
+    check_memory(
+        4 * (weights + spec.num_layers * of_layer),
+        f"a RoFormer with {', '.join(sizes)} and {last}",
+        "correct the config",
+    )

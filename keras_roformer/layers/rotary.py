@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_roformer.layers.kernels import make_rotation, rotate
+from keras_roformer.layers import kernels
 
 BASE = 10000.0
 
@@ -52,7 +52,7 @@ def rotary_angles(positions, frequencies):
     parts = (ops.convert_to_tensor(part, dtype="float32") for part in frequencies)
     turns = sum(_fraction(positions * part) for part in parts)
     angles = _fraction(turns) * (2 * math.pi)  # (..., L, H/2)
-    return make_rotation(ops.sin(angles), ops.cos(angles))
+    return kernels.make_rotation(ops.sin(angles), ops.cos(angles))
 
 
 def _fraction(turns):
@@ -61,7 +61,7 @@ def _fraction(turns):
 
 def rotation_from_table(table):
     """The rotation of a reference table (L, H) with the H/2 sines first and then the cosines."""
-    return make_rotation(*ops.split(table, 2, axis=-1))
+    return kernels.make_rotation(*ops.split(table, 2, axis=-1))
 
 
 def apply_rotary(x, rotation):
@@ -75,7 +75,7 @@ def apply_rotary(x, rotation):
         (B, L, N, H) in the dtype of `x`; lengths are kept, and the product of a rotated query and a
         rotated key depends on the distance of their positions only.
     """
-    return rotate(x, rotation)
+    return kernels.rotate(x, rotation)
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")

@@ -7,11 +7,10 @@ from keras_roformer.backend import choose_backend, require_hub
 require_hub(__name__)
 choose_backend()  # before KerasHub and Keras are imported, which would ask for TensorFlow
 
-from keras_hub.src.utils.preset_utils import register_presets
-
+from keras_roformer.config import RoFormerConfig
 from keras_roformer.models import task_models
 from keras_roformer.models.backbone import RoFormerBackbone
-from keras_roformer.models.loader import install
+from keras_roformer.models.loader import RoFormerPresetLoader
 from keras_roformer.models.preprocessors import (
     RoFormerCausalLMPreprocessor,
     RoFormerMaskedLMPreprocessor,
@@ -32,6 +31,7 @@ from keras_roformer.models.task_models import (
     RoFormerTokenClassifier,
 )
 from keras_roformer.models.tokenizer import RoFormerHubTokenizer
+from keras_roformer.upstream.for_keras_hub import load_transformers_with, register_presets
 
 __all__ = [
     "RoFormerBackbone",
@@ -55,5 +55,5 @@ __all__ = [
 # Keras writes the module of a class into .keras files; until 2026-12 the tasks' was this one.
 sys.modules[f"{__name__}.tasks"] = task_models
 
-install()
+load_transformers_with(RoFormerPresetLoader, RoFormerConfig.model_type)
 register_presets(registered(), RoFormerBackbone)

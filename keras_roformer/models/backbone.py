@@ -6,32 +6,33 @@ from types import SimpleNamespace
 import keras
 from keras_hub.models import Backbone
 
+from keras_roformer import tasks
 from keras_roformer.config import RoFormerConfig
 from keras_roformer.layers.activations import with_functions
 from keras_roformer.layers.policies import parts_config, read_parts_config, restore_quantizers
+from keras_roformer.layers.spec import FIELDS, takes_spec
 from keras_roformer.models.export import TorchModule, write_transformers
 from keras_roformer.models.preset_names import FromPreset
-from keras_roformer.tasks import build_backbone
+from keras_roformer.upstream import for_keras
 
-# Argument of the backbone, named as KerasHub's encoders name theirs → field of `RoFormerConfig`.
-CONFIG_FIELDS = {
-    "vocabulary_size": "vocab_size",
-    "num_layers": "num_hidden_layers",
-    "num_heads": "num_attention_heads",
-    "hidden_dim": "hidden_size",
-    "intermediate_dim": "intermediate_size",
-    "embedding_dim": "embedding_size",
-    "num_segments": "type_vocab_size",
-    "pad_token_id": "pad_token_id",
-    "activation": "hidden_act",
-    "dropout": "hidden_dropout_prob",
-    "attention_dropout": "attention_probs_dropout_prob",
-    "rotary_value": "rotary_value",
-    "causal": "is_decoder",
-    "layer_norm_epsilon": "layer_norm_eps",
-    "initializer_range": "initializer_range",
-    "max_sequence_length": "max_position_embeddings",
+# Field of `EncoderSpec` → argument of the backbone, where KerasHub's encoders name it otherwise.
+_HUB_NAMES = {
+    "vocab_size": "vocabulary_size",
+    "hidden_size": "hidden_dim",
+    "intermediate_size": "intermediate_dim",
+    "embedding_size": "embedding_dim",
+    "type_vocab_size": "num_segments",
+    "hidden_act": "activation",
+    "layer_norm_eps": "layer_norm_epsilon",
 }
+_NOT_TAKEN = ("head_size", "add_cross_attention", "gradient_checkpointing")
+
+# Argument of the backbone → field of `RoFormerConfig`.
+CONFIG_FIELDS = {
+    _HUB_NAMES.get(name, name): field
+    for name, field in tasks.CONFIG_FIELDS.items()
+    if name not in _NOT_TAKEN
+} | {"max_sequence_length": "max_position_embeddings"}
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -76,51 +77,14 @@ class RoFormerBackbone(TorchModule, FromPreset, Backbone):
     ```
     """
 
-    def __init__(
-        self,
-        vocabulary_size,
-        num_layers,
-        num_heads,
-        hidden_dim,
-        intermediate_dim,
-        embedding_dim=None,
-        num_segments=2,
-        pad_token_id=0,
-        activation="gelu",
-        dropout=0.1,
-        attention_dropout=0.1,
-        rotary_value=False,
-        causal=False,
-        add_pooler=False,
-        layer_norm_epsilon=1e-12,
-        initializer_range=0.02,
-        max_sequence_length=512,
-        dtype=None,
-        **kwargs,
-    ):
-        arguments = dict(
-            vocabulary_size=vocabulary_size,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            hidden_dim=hidden_dim,
-            intermediate_dim=intermediate_dim,
-            embedding_dim=embedding_dim or hidden_dim,
-            num_segments=num_segments,
-            pad_token_id=pad_token_id,
-            activation=activation,
-            dropout=dropout,
-            attention_dropout=attention_dropout,
-            rotary_value=rotary_value,
-            causal=causal,
-            layer_norm_epsilon=layer_norm_epsilon,
-            initializer_range=initializer_range,
-            max_sequence_length=max_sequence_length,
-        )
-        for name, value in arguments.items():
-            setattr(self, name, value)
-        self.add_pooler = add_pooler
-        self.roformer = build_backbone(
-            self.roformer_config(), add_pooler, dtype=dtype, name="roformer"
+    @takes_spec(but=_NOT_TAKEN, first=("vocab_size", "num_layers", "num_heads"), names=_HUB_NAMES)
+    def __init__(self, spec, max_sequence_length=512, dtype=None, **kwargs):
+        for name in FIELDS:
+            if name not in _NOT_TAKEN:
+                setattr(self, _HUB_NAMES.get(name, name), getattr(spec, name))
+        self.max_sequence_length = max_sequence_length
+        self.roformer = tasks.build_backbone(
+            self.roformer_config(), spec.add_pooler, dtype=dtype, name="roformer"
         )
         self.token_embedding = self.roformer.embeddings.word_embeddings
 
@@ -134,7 +98,7 @@ class RoFormerBackbone(TorchModule, FromPreset, Backbone):
             attention_mask=inputs["padding_mask"],
         )
         outputs = {"sequence_output": states}
-        if add_pooler:
+        if spec.add_pooler:
             outputs["pooled_output"] = extras["pooler_output"]
         super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
 
@@ -169,7 +133,7 @@ class RoFormerBackbone(TorchModule, FromPreset, Backbone):
             target_layer_names: names of the layers; by default `["query", "value"]`.
         """
         super().enable_lora(rank, target_layer_names)
-        for part in self._flatten_layers():
+        for part in for_keras.flat_layers(self):
             # Keras leaves the biases to be trained, but `save_lora_weights` would lose them.
             if getattr(part, "lora_enabled", False) and getattr(part, "bias", None) is not None:
                 part.bias.trainable = False

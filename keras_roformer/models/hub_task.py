@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import keras
 
+from keras_roformer.keras_saves import AtomicSaves
 from keras_roformer.layers.policies import (
     is_mixed,
     joined_policies,
@@ -17,7 +18,7 @@ from keras_roformer.models import data
 from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.export import TorchModule, write_transformers
 from keras_roformer.models.preset_names import FromPreset
-from keras_roformer.saving import AtomicSaves
+from keras_roformer.weights import names
 
 
 class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
@@ -31,9 +32,7 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
     """
 
     backbone_cls = RoFormerBackbone
-    # Which rows of the table of weight names the head has, and transformers' class for it.
-    task = None
-    transformers_class = None
+    task = None  # whose head it has, a name in `tasks.TASKS`
     # The constructor's arguments beside backbone and preprocessor.
     argument_names = ()
     # Argument of the constructor → field of `RoFormerConfig` that says the same.
@@ -161,6 +160,11 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
 
     def _preprocess_element(self, batch):
         return data.preprocess_batch(batch, self.preprocessor.arrays)
+
+    @property
+    def transformers_class(self):
+        """The name of transformers' class for this task."""
+        return names.class_name(self.task)
 
     @classmethod
     def arguments_of(cls, config):

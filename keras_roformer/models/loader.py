@@ -2,14 +2,12 @@
 
 import contextlib
 
-from keras_hub.src.utils.preset_utils import PresetLoader
-from keras_hub.src.utils.transformers import preset_loader
-
 from keras_roformer.config import RoFormerConfig
-from keras_roformer.layers.initializers import drawn_later
+from keras_roformer.layers.initializers import deferred_values
 from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.preset_names import directory_of
 from keras_roformer.tokenizers import AutoTokenizer
+from keras_roformer.upstream.for_keras_hub import PresetLoader
 from keras_roformer.weights import checkpoint, names, transfer
 
 
@@ -26,7 +24,8 @@ class RoFormerPresetLoader(PresetLoader):
         tensors = self._tensors() if load_weights else {}
         backbone = self._backbone(cls, tensors, kwargs)
         if load_weights:
-            transfer.load(backbone.network(), tensors, source=self.preset)
+            report = transfer.load(backbone.network(), tensors, source=self.preset)
+            transfer.draw(backbone.network(), report.absent_keys)
         return backbone
 
     def load_tokenizer(self, cls, config_file=None, **kwargs):
@@ -52,8 +51,9 @@ class RoFormerPresetLoader(PresetLoader):
         if not made_here:
             network.roformer = None
             tensors = names.with_prefix(tensors)
-            tensors = {n: a for n, a in tensors.items() if not n.startswith("roformer.")}
+            tensors = {n: a for n, a in tensors.items() if not names.is_of_backbone(n)}
         report = transfer.load(network, tensors, source=self.preset)
+        transfer.draw(network, report.absent_keys)
         report.warn_of_absent(cls.__name__, self.preset)
         return task
 
@@ -70,25 +70,6 @@ class RoFormerPresetLoader(PresetLoader):
                 f"{self.preset} has pruned heads or cross-attention, which RoFormerBackbone has "
                 "not; load it with the documented classes, e.g. RoFormerModel.from_pretrained"
             )
-        pooler = any(name.removeprefix("roformer.").startswith("pooler.") for name in tensors)
-        with drawn_later() if tensors else contextlib.nullcontext():
+        pooler = any(names.bare_name(name).startswith("pooler.") for name in tensors)
+        with deferred_values() if tensors else contextlib.nullcontext():
             return cls(**{**cls.arguments_of(config), "add_pooler": pooler, **kwargs})
-
-
-def install():
-    """Give KerasHub's `from_preset` the loader above.
-
-    KerasHub has no registry of converters: it looks this one name up whenever a preset is in
-    transformers' format, and raises for model types that it does not know.
-    """
-    known = preset_loader.TransformersPresetLoader
-    if getattr(known, "roformer", False):
-        return
-
-    def loader(preset, config):
-        if config.get("model_type") == RoFormerConfig.model_type:
-            return RoFormerPresetLoader(preset, config)
-        return known(preset, config)
-
-    loader.roformer = True
-    preset_loader.TransformersPresetLoader = loader

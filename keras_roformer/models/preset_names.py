@@ -8,7 +8,7 @@ from keras_hub.models import Backbone, Task
 from keras_hub.src.utils.preset_utils import load_json
 
 from keras_roformer import hub
-from keras_roformer.saving import AtomicPresets
+from keras_roformer.keras_saves import AtomicPresets
 
 # Checkpoints on the hub, as their authors describe them.
 _PUBLIC = {

@@ -4,12 +4,6 @@ import keras
 from keras import ops
 from keras_hub.models import CausalLM, MaskedLM, Task, TextClassifier, TextEmbedder
 
-from keras_roformer.layers import (
-    RoFormerClassificationHead,
-    RoFormerLMHead,
-    RoFormerSummaryHead,
-    RoFormerTokenHead,
-)
 from keras_roformer.models.hub_task import RoFormerTask
 from keras_roformer.models.layers import FoldChoices, Pooling, UnfoldChoices
 from keras_roformer.models.preprocessors import (
@@ -21,27 +15,16 @@ from keras_roformer.models.preprocessors import (
     RoFormerTextEmbedderPreprocessor,
     RoFormerTokenClassifierPreprocessor,
 )
+from keras_roformer.tasks import TASKS
 
 _register = keras.saving.register_keras_serializable(package="keras_roformer")
 
 
-def _head_arguments(backbone, *names):
-    """The arguments that a head shares with its backbone."""
-    known = dict(
-        hidden_size=backbone.hidden_dim,
-        initializer_range=backbone.initializer_range,
-        hidden_act=backbone.activation,
-        layer_norm_eps=backbone.layer_norm_epsilon,
-        embedding_size=backbone.embedding_dim,
-        dtype=backbone.dtype_policy,
-        name="head",
-    )
-    return {n: known[n] for n in ("hidden_size", "initializer_range", "dtype", "name", *names)}
-
-
-def _lm_head(backbone, tie_weights):
-    arguments = _head_arguments(backbone, "hidden_act", "layer_norm_eps", "embedding_size")
-    return RoFormerLMHead(backbone.vocabulary_size, tied=tie_weights, **arguments)
+def _head(model, **fields):
+    """The head of a model's task, made of its config with other values for some `fields`."""
+    config = model.roformer_config()
+    config.update(fields)
+    return TASKS[model.task].head(config, dtype=model.backbone.dtype_policy, name="head")
 
 
 @_register
@@ -69,7 +52,6 @@ class RoFormerMaskedLM(RoFormerTask, MaskedLM):
 
     preprocessor_cls = RoFormerMaskedLMPreprocessor
     task = "masked_lm"
-    transformers_class = "RoFormerForMaskedLM"
     argument_names = ("masked_only", "tie_weights")
     config_fields = {"tie_weights": "tie_word_embeddings"}
 
@@ -83,7 +65,7 @@ class RoFormerMaskedLM(RoFormerTask, MaskedLM):
         self.preprocessor = preprocessor
         self.masked_only = masked_only
         self.tie_weights = tie_weights
-        self.head = _lm_head(backbone, tie_weights)
+        self.head = _head(self)
 
         inputs = dict(backbone.input)
         if masked_only:
@@ -119,7 +101,6 @@ class RoFormerTextClassifier(RoFormerTask, TextClassifier):
 
     preprocessor_cls = RoFormerTextClassifierPreprocessor
     task = "sequence_classification"
-    transformers_class = "RoFormerForSequenceClassification"
     argument_names = ("num_classes", "activation", "dropout")
     config_fields = {"num_classes": "num_labels"}
 
@@ -136,9 +117,7 @@ class RoFormerTextClassifier(RoFormerTask, TextClassifier):
         self.preprocessor = preprocessor
         self.num_classes = num_classes
         self.dropout = backbone.dropout if dropout is None else dropout
-        self.head = RoFormerClassificationHead(
-            num_classes, dropout=self.dropout, **_head_arguments(backbone, "hidden_act")
-        )
+        self.head = _head(self, hidden_dropout_prob=self.dropout)
         outputs = self.head(backbone(backbone.input)["sequence_output"])
         function = keras.activations.get(activation)
         self.activation = keras.activations.serialize(function)
@@ -178,10 +157,17 @@ class _Compiled(RoFormerTask, Task):
         )
 
     def default_loss(self):
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return self._for_outputs(
+            lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
 
     def default_metrics(self):
-        return [keras.metrics.SparseCategoricalAccuracy()]
+        return self._for_outputs(lambda: [keras.metrics.SparseCategoricalAccuracy()])
+
+    def _for_outputs(self, make):
+        """What `compile` takes for one output, and by name for several."""
+        outputs = TASKS[self.task].labels.values()
+        return make() if len(outputs) == 1 else {name: make() for name in outputs}
 
 
 @_register
@@ -197,7 +183,6 @@ class RoFormerTokenClassifier(_Compiled):
 
     preprocessor_cls = RoFormerTokenClassifierPreprocessor
     task = "token_classification"
-    transformers_class = "RoFormerForTokenClassification"
     argument_names = ("num_classes", "dropout")
     config_fields = {"num_classes": "num_labels"}
 
@@ -206,9 +191,7 @@ class RoFormerTokenClassifier(_Compiled):
         self.preprocessor = preprocessor
         self.num_classes = num_classes
         self.dropout = backbone.dropout if dropout is None else dropout
-        self.head = RoFormerTokenHead(
-            num_classes, dropout=self.dropout, **_head_arguments(backbone)
-        )
+        self.head = _head(self, hidden_dropout_prob=self.dropout)
         outputs = self.head(backbone(backbone.input)["sequence_output"])
         super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
 
@@ -226,24 +209,14 @@ class RoFormerQuestionAnswering(_Compiled):
 
     preprocessor_cls = RoFormerQuestionAnsweringPreprocessor
     task = "question_answering"
-    transformers_class = "RoFormerForQuestionAnswering"
-    outputs_names = ("start_logits", "end_logits")
 
     def __init__(self, backbone, preprocessor=None, **kwargs):
         self.backbone = backbone
         self.preprocessor = preprocessor
-        self.head = RoFormerTokenHead(2, dropout=0.0, **_head_arguments(backbone))
+        self.head = _head(self)
         logits = self.head(backbone(backbone.input)["sequence_output"])
-        outputs = {name: logits[..., i] for i, name in enumerate(self.outputs_names)}
+        outputs = TASKS[self.task].outputs(logits)
         super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
-
-    def default_loss(self):
-        loss = super().default_loss
-        return {name: loss() for name in self.outputs_names}
-
-    def default_metrics(self):
-        metrics = super().default_metrics
-        return {name: metrics() for name in self.outputs_names}
 
 
 @_register
@@ -259,7 +232,6 @@ class RoFormerMultipleChoice(_Compiled):
 
     preprocessor_cls = RoFormerMultipleChoicePreprocessor
     task = "multiple_choice"
-    transformers_class = "RoFormerForMultipleChoice"
     argument_names = ("summary_type",)
     config_fields = {"summary_type": "summary_type"}
 
@@ -267,7 +239,7 @@ class RoFormerMultipleChoice(_Compiled):
         self.backbone = backbone
         self.preprocessor = preprocessor
         self.summary_type = summary_type
-        self.head = RoFormerSummaryHead(summary_type=summary_type, **_head_arguments(backbone))
+        self.head = _head(self)
         inputs = {
             name: keras.Input((None, None), dtype="int32", name=name) for name in backbone.input
         }
@@ -303,7 +275,6 @@ class RoFormerTextEmbedder(RoFormerTask, TextEmbedder):
 
     preprocessor_cls = RoFormerTextEmbedderPreprocessor
     task = "model"
-    transformers_class = "RoFormerModel"
     argument_names = ("pooling_mode", "normalize")
     head = None
 
@@ -369,7 +340,6 @@ class RoFormerCausalLM(RoFormerTask, CausalLM):
 
     preprocessor_cls = RoFormerCausalLMPreprocessor
     task = "causal_lm"
-    transformers_class = "RoFormerForCausalLM"
     argument_names = ("tie_weights",)
     config_fields = {"tie_weights": "tie_word_embeddings"}
     backbone_arguments = {"causal": True}
@@ -383,7 +353,7 @@ class RoFormerCausalLM(RoFormerTask, CausalLM):
         self.backbone = backbone
         self.preprocessor = preprocessor
         self.tie_weights = tie_weights
-        self.head = _lm_head(backbone, tie_weights)
+        self.head = _head(self)
         inputs = {name: backbone.input[name] for name in ("token_ids", "padding_mask")}
         segments = ops.zeros_like(inputs["token_ids"])
         states = backbone({**inputs, "segment_ids": segments})["sequence_output"]

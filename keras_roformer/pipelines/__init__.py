@@ -1,15 +1,16 @@
 """`pipeline(task, …)`: text in, answers out, with transformers' result formats.
 
 A task is one subclass of `Pipeline` in `TASKS`; it says how an input is encoded and how the model's
-outputs for it become a result. Batching and order are the base class's (base.py); backends, devices
-and dtypes are runtime.py's.
+outputs for it become a result. Batching and order are the base class's (`pipeline_base`); devices
+and dtypes are `devices`'; how a framework predicts is the models' own (`facades.door`).
 """
 
 import difflib
 import os
 
-from keras_roformer.backend import choose_backend, current_backend
+from keras_roformer.backend import FAMILIES, choose_backend, current_backend
 from keras_roformer.hub import HUB_ARGUMENTS
+from keras_roformer.pipelines import devices
 from keras_roformer.pipelines.embedding import (
     FeatureExtractionPipeline,
     SentenceSimilarityPipeline,
@@ -18,7 +19,6 @@ from keras_roformer.pipelines.fill_mask import FillMaskPipeline
 from keras_roformer.pipelines.multiple_choice import MultipleChoicePipeline
 from keras_roformer.pipelines.pipeline_base import Pipeline, Sample
 from keras_roformer.pipelines.question_answering import QuestionAnsweringPipeline
-from keras_roformer.pipelines.runtime import RUNTIMES, dtype_name, implied_backend, runtime_of
 from keras_roformer.pipelines.text_classification import TextClassificationPipeline
 from keras_roformer.pipelines.text_generation import TextGenerationPipeline
 from keras_roformer.pipelines.token_classification import TokenClassificationPipeline
@@ -91,18 +91,23 @@ def pipeline(
             f"{cls.model_class}"
         )
     hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-    backend = backend or current_backend() or implied_backend(dtype, torch_dtype, device)
-    dtype = dtype_name(dtype if dtype is not None else torch_dtype)
+    backend = backend or current_backend() or devices.implied_backend(dtype, torch_dtype, device)
+    dtype = devices.dtype_name(dtype if dtype is not None else torch_dtype)
     if isinstance(model, (str, os.PathLike)):
-        runtime = RUNTIMES[choose_backend(backend)](device)
+        import keras_roformer
+
+        backend = choose_backend(backend)
+        device = devices.find_device(device, backend)
+        dtype = devices.usable_dtype(dtype, device, backend)
+        model_class = getattr(keras_roformer, FAMILIES[backend] + cls.model_class)
         name = os.fspath(model)
         loading = {**hub, **(model_kwargs or {})}
-        model = runtime.load(cls.model_class, name, runtime.usable_dtype(dtype), **loading)
+        model = model_class.load_for_prediction(name, dtype, device, **loading)
     else:
-        runtime = runtime_of(model, cls.task, cls.model_class)(device)
+        device = devices.find_device(device, backend_of(model, cls))
         if dtype is not None:
             raise ValueError("dtype is for a model that is loaded; this one is in memory already")
-        runtime.place(model)
+        model.prepare_prediction(device)
         name = model.config.name_or_path
     if tokenizer is None:
         if not name:
@@ -112,7 +117,21 @@ def pipeline(
         from keras_roformer.tokenizers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **hub)
-    return cls(model, tokenizer, runtime, batch_size=batch_size, **kwargs)
+    return cls(model, tokenizer, batch_size=batch_size, **kwargs)
+
+
+def backend_of(model, cls):
+    """The backend of a model in memory, which must be of the documented class that the pipeline
+    `cls` needs; another one is a TypeError."""
+    names = [base.__name__ for base in type(model).__mro__]
+    for backend, family in FAMILIES.items():
+        if family + cls.model_class in names:
+            return backend
+    needed = cls.model_class
+    raise TypeError(
+        f"{cls.task} needs a {needed}, TF{needed} or Flax{needed}, "
+        f"or the name of a preset or directory; got {type(model).__name__}"
+    )
 
 
 def canonical_task(task):

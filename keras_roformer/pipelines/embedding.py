@@ -28,7 +28,7 @@ class _Embedding(Pipeline):
 
     def rows(self, texts, options, **how):
         how = {"truncation": options.truncation, "max_length": options.max_length, **how}
-        return [dict(input_ids=ids) for ids in self.tokenizer(texts, **how)["input_ids"]]
+        return [dict(input_ids=ids) for ids in self.tokenize(texts, **how)["input_ids"]]
 
     def output_size(self, row, length):
         return length * self.model.config.hidden_size
@@ -98,24 +98,12 @@ class SentenceSimilarityPipeline(_Embedding):
     task = "sentence-similarity"
     arguments = dict(pooling="mean", truncation=None, max_length=None)
     takes = 'a dict with "source_sentence" and "sentences"'
-
-    def __call__(self, inputs=None, *, source_sentence=None, sentences=None, **arguments):
-        if inputs is None:
-            inputs = {"source_sentence": source_sentence, "sentences": sentences}
-        return super().__call__(inputs, **arguments)
-
-    __call__.__doc__ = Pipeline.__call__.__doc__
-
-    def is_one(self, inputs):
-        return isinstance(inputs, (dict, str, bytes))
+    parts = ("source_sentence", "sentences")
 
     def read(self, item):
         if not isinstance(item, dict) or set(item) != {"source_sentence", "sentences"}:
             raise TypeError(f"{self.task} takes {self.takes}, got {item!r}")
-        sentences = item["sentences"]
-        if not isinstance(sentences, (list, tuple)) or not sentences:
-            raise ValueError(f'"sentences" must be a list of texts, got {sentences!r}')
-        return [text_of(text, self.task) for text in (item["source_sentence"], *sentences)]
+        return [text_of(item["source_sentence"], self.task), *self.texts_of(item, "sentences")]
 
     def encode(self, items, options):
         rows = iter(self.rows([text for texts in items for text in texts], options))

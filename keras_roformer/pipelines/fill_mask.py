@@ -4,11 +4,11 @@ import logging
 
 import numpy as np
 
+from keras_roformer.arrays import softmax
 from keras_roformer.pipelines.pipeline_base import (
     Pipeline,
     Sample,
     shortened,
-    softmax,
     tokenizer_arguments,
 )
 
@@ -45,11 +45,8 @@ class FillMaskPipeline(Pipeline):
             given["targets"] = self._target_ids([targets] if isinstance(targets, str) else targets)
         return given
 
-    def __call__(self, inputs, **arguments):
-        results = super().__call__(inputs, **arguments)
+    def result_of(self, results, inputs, arguments):
         return results[0] if isinstance(inputs, list) and len(inputs) == 1 else results
-
-    __call__.__doc__ = Pipeline.__call__.__doc__
 
     def _target_ids(self, targets):
         vocab = self.tokenizer.get_vocab()
@@ -57,7 +54,7 @@ class FillMaskPipeline(Pipeline):
         for target in targets:
             index = vocab.get(target)
             if index is None:
-                pieces = self.tokenizer(target, add_special_tokens=False)["input_ids"]
+                pieces = self.tokenize(target, add_special_tokens=False)["input_ids"]
                 if not pieces:
                     logger.warning("the target %r has no token; it is left out", target)
                     continue
@@ -75,7 +72,7 @@ class FillMaskPipeline(Pipeline):
 
     def encode(self, items, options):
         samples = []
-        encoded = self.tokenizer(items, **tokenizer_arguments(options.tokenizer_kwargs))
+        encoded = self.tokenize(items, **tokenizer_arguments(options.tokenizer_kwargs))
         for text, ids in zip(items, encoded["input_ids"], strict=True):
             # The head runs on the masks only, which saves most of the time of a small model.
             masks = [i for i, token in enumerate(ids) if token == self.tokenizer.mask_token_id]

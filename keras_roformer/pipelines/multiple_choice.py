@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from keras_roformer.pipelines.pipeline_base import Pipeline, Sample, softmax, text_of
-from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows
+from keras_roformer.arrays import softmax
+from keras_roformer.batches import mask_of_lengths, padded_rows
+from keras_roformer.pipelines.pipeline_base import Pipeline, Sample, text_of
 
 
 class MultipleChoicePipeline(Pipeline):
@@ -25,28 +26,17 @@ class MultipleChoicePipeline(Pipeline):
     arguments = dict(top_k=None)
     least = dict(top_k=1)
     takes = 'a dict with "prompt" and "choices"'
-
-    def __call__(self, inputs=None, *, prompt=None, choices=None, **arguments):
-        inputs = {"prompt": prompt, "choices": choices} if inputs is None else inputs
-        return super().__call__(inputs, **arguments)
-
-    __call__.__doc__ = Pipeline.__call__.__doc__
-
-    def is_one(self, inputs):
-        return isinstance(inputs, (dict, str, bytes))
+    parts = ("prompt", "choices")
 
     def read(self, item):
         if not isinstance(item, dict) or set(item) != {"prompt", "choices"}:
             raise TypeError(f"{self.task} takes {self.takes}, got {item!r}")
-        choices = item["choices"]
-        if not isinstance(choices, (list, tuple)) or not choices:
-            raise ValueError(f'"choices" must be a list of texts, got {choices!r}')
-        return text_of(item["prompt"], self.task), [text_of(text, self.task) for text in choices]
+        return text_of(item["prompt"], self.task), self.texts_of(item, "choices")
 
     def encode(self, items, options):
         samples = []
         for prompt, choices in items:
-            encoded = self.tokenizer([prompt] * len(choices), choices)
+            encoded = self.tokenize([prompt] * len(choices), choices, types=True)
             row = {name: encoded[name] for name in ("input_ids", "token_type_ids")}
             samples.append(Sample([row], choices))
         return samples

@@ -9,7 +9,8 @@ import types
 
 import numpy as np
 
-from keras_roformer.pipelines.runtime import mask_of_lengths, padded_rows, padded_size
+from keras_roformer.batches import mask_of_lengths, padded_rows, padded_size
+from keras_roformer.limits import shortened
 
 # Batches are made smaller where their outputs would be more numbers than this (0.5 GB).
 MOST_OUTPUTS = 2**27
@@ -42,7 +43,6 @@ class Pipeline:
     Args:
         model: a documented model in memory.
         tokenizer: its tokenizer.
-        runtime: `Runtime` that calls it.
         batch_size: most texts that the model sees at once.
         defaults: defaults of the calls' arguments.
     """
@@ -53,12 +53,12 @@ class Pipeline:
     arguments = {}  # the task's own arguments and their defaults
     least = {}  # the least values of those that are integers
     takes = "a text"  # what one input is, for errors
+    parts = ()  # of an input that is a dict: they may be given by keyword
 
-    def __init__(self, model, tokenizer, runtime, batch_size=32, **defaults):
+    def __init__(self, model, tokenizer, batch_size=32, **defaults):
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = at_least("batch_size", batch_size)
-        self.runtime = runtime
         self._defaults = {**self.arguments, **self._checked(defaults)}
 
     # What a task gives
@@ -75,9 +75,22 @@ class Pipeline:
         """One input, checked; raises TypeError or ValueError for what the task cannot take."""
         return text_of(item, self.task, self.takes)
 
+    def texts_of(self, item, part):
+        """A part of an input that is a list of texts, checked."""
+        texts = item[part]
+        if not isinstance(texts, (list, tuple)) or not texts:
+            raise ValueError(f'"{part}" must be a list of texts, got {texts!r}')
+        return [text_of(text, self.task) for text in texts]
+
     def encode(self, items, options):
         """A `Sample` for each of the inputs."""
         raise NotImplementedError
+
+    def tokenize(self, texts, pairs=None, types=False, **how):
+        """What the tokenizer makes of texts or pairs, without the mask, which `_arrays` makes of a
+        whole batch, and unless asked for without token types."""
+        only = dict(return_attention_mask=False, return_token_type_ids=types)
+        return self.tokenizer(texts, pairs, **{**how, **only})
 
     def output_size(self, row, length):
         """How many numbers the model gives for a row that is padded to `length` tokens."""
@@ -99,13 +112,30 @@ class Pipeline:
         """The result of one input."""
         raise NotImplementedError
 
+    def inputs_of(self, given, parts, arguments):
+        """The inputs of a call.
+
+        Args:
+            given: what was given by position, a tuple.
+            parts: dict of the `parts` that were given by keyword.
+            arguments: dict of the other arguments of the call.
+        """
+        if len(given) > 1 or not (given or self.parts):
+            raise TypeError(f"{self.task} takes one argument by position, got {len(given)}")
+        return given[0] if given else {name: parts.get(name) for name in self.parts}
+
+    def result_of(self, results, inputs, arguments):
+        """What a call gives: its results, which may have another form for some inputs."""
+        return results
+
     # Calls
 
-    def __call__(self, inputs, *, batch_size=None, progress=None, **arguments):
+    def __call__(self, *inputs, batch_size=None, progress=None, **arguments):
         """Results for one input, a list of inputs, or any other iterable of inputs.
 
         Args:
-            inputs: one input of the task; a list of them; or a generator, data set, ….
+            inputs: one input of the task; a list of them; or a generator, data set, …. Inputs of
+                several parts may be given as one argument a part, see the task.
             batch_size: in the place of the pipeline's own.
             progress: show a progress bar; by default in a terminal, when it takes long.
             arguments: in the place of the pipeline's own, see the task.
@@ -115,16 +145,23 @@ class Pipeline:
             is that of the inputs, and the batch size does not matter to the results.
         """
         size = at_least("batch_size", self.batch_size if batch_size is None else batch_size)
+        names = ("inputs", *self.parts)
+        parts = {name: arguments.pop(name) for name in names if name in arguments}
+        given = (*inputs, parts.pop("inputs")) if "inputs" in parts else inputs
+        inputs = self.inputs_of(given, parts, arguments)
         options = types.SimpleNamespace(**{**self._defaults, **self._checked(arguments)})
         if self.is_one(inputs):
-            return self._run([inputs], size, options, progress)[0]
-        if isinstance(inputs, (list, tuple)):
-            return self._run(inputs, size, options, progress)
-        return self._stream(_iterate(inputs, self), size, options, progress, _length(inputs))
+            results = self._run([inputs], size, options, progress)[0]
+        elif isinstance(inputs, (list, tuple)):
+            results = self._run(inputs, size, options, progress)
+        else:
+            stream = _iterate(inputs, self)
+            results = self._stream(stream, size, options, progress, _length(inputs))
+        return self.result_of(results, inputs, arguments)
 
     def is_one(self, inputs):
         """Whether `inputs` is one input of the task, not several."""
-        return isinstance(inputs, (str, bytes))
+        return isinstance(inputs, (dict, str, bytes) if self.parts else (str, bytes))
 
     def _checked(self, given):
         unknown = sorted(set(given) - set(self.arguments))
@@ -193,19 +230,18 @@ class Pipeline:
         return -self.length(row), self.kind(row, options)
 
     def _padded(self, length):
-        return padded_size(length) if self.runtime.fixed_shapes else max(length, 1)
+        return padded_size(length) if self.model.fixed_shapes else max(length, 1)
 
     def _predict(self, rows, options):
         """The outputs of the model for rows of ids, as numpy arrays with a row each."""
         batch = self._arrays(rows)
-        self._check_ids(batch["input_ids"])
-        if self.runtime.fixed_shapes:
+        if self.model.fixed_shapes:
             more = (1 << (len(rows) - 1).bit_length()) - len(rows)
             batch = {
                 name: np.pad(x, [(0, more)] + [(0, 0)] * (x.ndim - 1), "edge")
                 for name, x in batch.items()
             }
-        return self.runtime.predict(self.model, batch)
+        return self.model.predict_arrays(batch)
 
     def _arrays(self, rows):
         lengths = [len(row["input_ids"]) for row in rows]
@@ -221,17 +257,9 @@ class Pipeline:
         if "logits_positions" in rows[0]:
             positions = [row["logits_positions"] for row in rows]
             most = max(map(len, positions))
-            most = 1 << (most - 1).bit_length() if self.runtime.fixed_shapes else most
+            most = 1 << (most - 1).bit_length() if self.model.fixed_shapes else most
             batch["logits_positions"] = padded_rows(positions, most)
         return batch
-
-    def _check_ids(self, ids):
-        size = self.model.config.vocab_size
-        if ids.max(initial=0) >= size:
-            raise ValueError(
-                f"the tokenizer gives the id {ids.max()}, but the model knows only ids below "
-                f"vocab_size={size}; use the tokenizer of the model"
-            )
 
 
 def _iterate(inputs, pipe):
@@ -287,16 +315,6 @@ def one_of(name, value, known):
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
     return value
-
-
-def shortened(text):
-    return text if len(text) <= 40 else text[:39] + "…"
-
-
-def softmax(logits):
-    """Probabilities along the last axis."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 @contextlib.contextmanager

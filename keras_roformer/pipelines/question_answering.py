@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_roformer.pipelines.pipeline_base import Pipeline, Sample, softmax, text_of
+from keras_roformer.arrays import softmax
+from keras_roformer.pipelines.pipeline_base import Pipeline, Sample, text_of
 from keras_roformer.tokenizers.packing import windows
 
 
@@ -57,26 +58,20 @@ class QuestionAnsweringPipeline(Pipeline):
     )
     least = dict(top_k=1, max_seq_len=1, max_question_len=1, max_answer_len=1, doc_stride=0)
     takes = 'a dict with "question" and "context"'
+    parts = ("question", "context")
 
-    def __call__(self, *inputs, question=None, context=None, **arguments):
-        if (question is None) != (context is None) or inputs and question is not None:
+    def inputs_of(self, given, parts, arguments):
+        if len(parts) == 1 or given and parts:
             raise TypeError("give question= and context= together, or dicts that have them")
-        if question is not None:
-            inputs = _pairs(question, context)
-        elif len(inputs) == 1:
-            (inputs,) = inputs
-        elif len(inputs) == 2 and all(isinstance(text, str) for text in inputs):
-            inputs = _pairs(*inputs)
-        else:
-            inputs = list(inputs)
-        results = super().__call__(inputs, **arguments)
+        if parts:
+            return _pairs(**parts)
+        if len(given) == 2 and all(isinstance(text, str) for text in given):
+            return _pairs(*given)
+        return given[0] if len(given) == 1 else list(given)
+
+    def result_of(self, results, inputs, arguments):
         is_list = isinstance(inputs, (list, tuple))
         return results[0] if is_list and len(inputs) == 1 else results
-
-    __call__.__doc__ = Pipeline.__call__.__doc__
-
-    def is_one(self, inputs):
-        return isinstance(inputs, (dict, str, bytes))
 
     def read(self, item):
         if not isinstance(item, dict) or not {"question", "context"} <= set(item):
@@ -89,8 +84,8 @@ class QuestionAnsweringPipeline(Pipeline):
 
     def encode(self, items, options):
         questions, contexts = zip(*items, strict=True)
-        questions = self.tokenizer(list(questions), add_special_tokens=False)["input_ids"]
-        encoded = self.tokenizer(
+        questions = self.tokenize(list(questions), add_special_tokens=False)["input_ids"]
+        encoded = self.tokenize(
             list(contexts), add_special_tokens=False, return_offsets_mapping=True
         )
         samples = []

@@ -2,13 +2,8 @@
 
 import numpy as np
 
-from keras_roformer.pipelines.pipeline_base import (
-    Pipeline,
-    Sample,
-    one_of,
-    softmax,
-    text_of,
-)
+from keras_roformer.arrays import softmax
+from keras_roformer.pipelines.pipeline_base import Pipeline, Sample, one_of, text_of
 
 _NOT_GIVEN = object()
 FUNCTIONS = ("default", "softmax", "sigmoid", "none")
@@ -52,11 +47,8 @@ class TextClassificationPipeline(Pipeline):
             given["function_to_apply"] = one_of("function_to_apply", name, FUNCTIONS)
         return {**given, **all_labels}
 
-    def __call__(self, inputs, **arguments):
-        result = super().__call__(inputs, **arguments)
-        return [result] if isinstance(inputs, str) and "top_k" not in arguments else result
-
-    __call__.__doc__ = Pipeline.__call__.__doc__
+    def result_of(self, results, inputs, arguments):
+        return [results] if isinstance(inputs, str) and "top_k" not in arguments else results
 
     def is_one(self, inputs):
         return super().is_one(inputs) or isinstance(inputs, dict)
@@ -90,7 +82,8 @@ class TextClassificationPipeline(Pipeline):
             if not chosen:
                 continue
             firsts, seconds = zip(*(items[i] for i in chosen), strict=True)
-            encoded = self.tokenizer(list(firsts), list(seconds) if paired else None, **how)
+            pairs = list(seconds) if paired else None
+            encoded = self.tokenize(list(firsts), pairs, types=paired, **how)
             for number, i in enumerate(chosen):
                 names = ("input_ids", "token_type_ids") if paired else ("input_ids",)
                 samples[i] = Sample([{name: encoded[name][number] for name in names}])

@@ -3,8 +3,7 @@
 import functools
 import logging
 
-import numpy as np
-
+from keras_roformer.arrays import to_numpy
 from keras_roformer.pipelines.pipeline_base import Pipeline, Sample, without_none
 
 logger = logging.getLogger("keras_roformer")
@@ -103,7 +102,7 @@ class TextGenerationPipeline(Pipeline):
 
     def encode(self, items, options):
         prompts = [options.prefix + text for text in items]
-        encoded = self.tokenizer(prompts, add_special_tokens=options.add_special_tokens)
+        encoded = self.tokenize(prompts, add_special_tokens=options.add_special_tokens)
         return [
             Sample([dict(input_ids=ids)], about=text)
             for text, ids in zip(items, encoded["input_ids"], strict=True)
@@ -121,19 +120,15 @@ class TextGenerationPipeline(Pipeline):
         return max(length, 1)  # `generate` keeps to a few shapes itself
 
     def _predict(self, rows, options):
-        import keras
-
         if not all(row["input_ids"] for row in rows):
             raise ValueError("an empty prompt with add_special_tokens=False has nothing to go on")
         batch = self._arrays(rows)
-        self._check_ids(batch["input_ids"])
         seed = options.seed
-        if seed is None and self.runtime.prefix == "Flax":  # whose generate has a fixed seed
-            seed = int(np.random.randint(2**31))
-        with self.runtime.scope():
-            sequences = self.model.generate(**batch, seed=seed, **options.generation)
-        sequences = getattr(sequences, "sequences", sequences)
-        new = keras.ops.convert_to_numpy(sequences)[:, batch["input_ids"].shape[1] :]
+        if seed is None and self.model.default_seed is not None:  # the same in every call
+            seed = self.model.draw_seed()
+        sequences = self.model.generate(**batch, seed=seed, **options.generation)
+        sequences = to_numpy(getattr(sequences, "sequences", sequences))
+        new = sequences[:, batch["input_ids"].shape[1] :]
         return {"new": new.reshape(len(rows), -1, new.shape[1])}
 
     def select(self, row, outputs, index, options):

@@ -2,14 +2,9 @@
 
 import numpy as np
 
-from keras_roformer.pipelines.pipeline_base import (
-    Pipeline,
-    Sample,
-    one_of,
-    shortened,
-    softmax,
-    text_of,
-)
+from keras_roformer.arrays import softmax
+from keras_roformer.entities import spans_of_tags
+from keras_roformer.pipelines.pipeline_base import Pipeline, Sample, one_of, shortened, text_of
 from keras_roformer.tokenizers.packing import windows
 
 STRATEGIES = ("none", "simple", "first", "average", "max")
@@ -56,13 +51,12 @@ class TokenClassificationPipeline(Pipeline):
             raise ValueError(f"ignore_labels must be a list, got {given['ignore_labels']!r}")
         return given
 
-    def __call__(self, inputs, **arguments):
+    def inputs_of(self, given, parts, arguments):
+        inputs = super().inputs_of(given, parts, arguments)
         split = arguments.get("is_split_into_words", self._defaults["is_split_into_words"])
         if split and isinstance(inputs, (list, tuple)) and all(isinstance(x, str) for x in inputs):
             inputs = [inputs]  # as in transformers, whose result is a list of one, too
-        return super().__call__(inputs, **arguments)
-
-    __call__.__doc__ = Pipeline.__call__.__doc__
+        return inputs
 
     def read(self, item):
         if isinstance(item, (list, tuple)):
@@ -82,7 +76,7 @@ class TokenClassificationPipeline(Pipeline):
                 raise ValueError(
                     f"got a list of words, {shortened(repr(item))}; set is_split_into_words=True"
                 )
-        encoded = self.tokenizer(items, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self.tokenize(items, add_special_tokens=False, return_offsets_mapping=True)
         return [
             self._sample(text, ids, offsets, options)
             for text, ids, offsets in zip(
@@ -95,7 +89,7 @@ class TokenClassificationPipeline(Pipeline):
             raise ValueError(f"is_split_into_words=True takes lists of words, got {words!r}")
         ids, offsets, start = [], [], 0
         if words:
-            encoded = self.tokenizer(words, add_special_tokens=False, return_offsets_mapping=True)
+            encoded = self.tokenize(words, add_special_tokens=False, return_offsets_mapping=True)
             for number, word in enumerate(words):
                 ids += encoded["input_ids"][number]
                 spans = encoded["offset_mapping"][number]
@@ -201,28 +195,19 @@ class TokenClassificationPipeline(Pipeline):
 
     def _grouped(self, tokens):
         """Neighbours with one tag as one entity."""
-        groups = []
-        for token in tokens:
-            begins, tag = _begins_and_tag(token["entity"])
-            if groups and not begins and tag == _begins_and_tag(groups[-1][-1]["entity"])[1]:
-                groups[-1].append(token)
-            else:
-                groups.append([token])
-        return [
-            {
-                "entity_group": group[0]["entity"].split("-", 1)[-1],
-                "score": float(np.mean([token["score"] for token in group])),
-                "word": self._string(group),
-                "start": group[0]["start"],
-                "end": group[-1]["end"],
-            }
-            for group in groups
-        ]
-
-
-def _begins_and_tag(label):
-    """ "B-X" → (True, "X"); "I-X" and "X" → (False, "X")."""
-    return label.startswith("B-"), label[2:] if label.startswith(("B-", "I-")) else label
+        entities = []
+        for _, first, last in spans_of_tags([token["entity"] for token in tokens]):
+            group = tokens[first : last + 1]
+            entities.append(
+                {
+                    "entity_group": group[0]["entity"].split("-", 1)[-1],
+                    "score": float(np.mean([token["score"] for token in group])),
+                    "word": self._string(group),
+                    "start": group[0]["start"],
+                    "end": group[-1]["end"],
+                }
+            )
+        return entities
 
 
 def _without_overlaps(entities):

@@ -8,7 +8,7 @@ _KNOWN = ("RoFormerTokenizer", "RoFormerTokenizerFast", "BertTokenizer", "BertTo
 
 
 class AutoTokenizer:
-    """Makes RoFormerTokenizerFast or, with ``use_fast=False``, RoFormerTokenizer."""
+    """Makes RoFormerTokenizerFast or, with `use_fast=False`, RoFormerTokenizer."""
 
     def __init__(self):
         raise OSError("Use AutoTokenizer.from_pretrained(name_or_path).")

@@ -1,61 +1,41 @@
-"""The calls: from text to model inputs."""
+"""The calls: texts, tokens and ids to model inputs, and ids back to text."""
 
 import logging
 import operator
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sized
+from itertools import islice
 
-from keras_roformer.tokenizers.core import Pieces
-from keras_roformer.tokenizers.packing import (
+from keras_roformer.tokenizers.batch_encoding import (
     BatchEncoding,
-    Encoding,
-    PaddingStrategy,
-    TruncationStrategy,
-    kept_lengths,
     pad_row,
-    padded_length,
+    tensor_kind,
+    to_lists,
 )
+from keras_roformer.tokenizers.decoding import clean_up, join_tokens
+from keras_roformer.tokenizers.input_checks import (
+    BAD_TEXT,
+    check_text,
+    check_text_input,
+    is_whole,
+    shorten,
+)
+from keras_roformer.tokenizers.options import Options, TruncationStrategy
+from keras_roformer.tokenizers.packing import Packer, cut, padding_values
 
 logger = logging.getLogger(__name__)
 
-LARGE_INTEGER = int(1e20)  # a model_max_length above this is none
-_HINTS = {
-    "bytes": "Decode bytes first: text.decode('utf-8').",
-    "ndarray": "Give array.tolist().",
-    "Series": "Give series.tolist().",
-    "generator": "Give a list, or use encode_iter.",
-}
-_BAD_TEXT = (
-    "text input must be of type `str` (single example), `list[str]` (batch or single pretokenized "
-    "example) or `list[list[str]]` (batch of pretokenized examples)"
-)
-
-
-class Options(NamedTuple):
-    """How rows become model inputs: the checked arguments of one call."""
-
-    add_special_tokens: bool
-    padding: PaddingStrategy
-    truncation: TruncationStrategy
-    max_length: int | None
-    stride: int
-    split: bool
-    multiple: int | None
-    side: str
-    tensors: object
-    type_ids: bool
-    attention_mask: bool
-    overflowing: bool
-    special_mask: bool
-    offsets: bool
-    length: bool
-    split_special: bool
-
 
 class Calls:
-    """The part of a tokenizer that turns texts into model inputs."""
+    """A tokenizer's methods between texts, tokens, ids and model inputs.
+
+    A subclass has a `core`, that core's `TokenSnapshot` as `_tokens`, a `_flavour`, and the public
+    settings (`padding_side` and the like) that `Options.of` reads.
+    """
+
+    _warned = False  # whether the warning of long rows was given
 
     def tokenize(self, text, pair=None, add_special_tokens=False, **kwargs):
-        """The tokens of a text or pair as strings; ``kwargs`` are those of ``__call__``."""
+        """The tokens of a text or pair as strings; `kwargs` are those of `__call__`."""
         if not kwargs.get("is_split_into_words"):
             check_text(text)
         if pair is None and not add_special_tokens and not kwargs:  # the quick way for most calls
@@ -63,16 +43,16 @@ class Calls:
         return self.encode_plus(text, pair, add_special_tokens, **kwargs).tokens()
 
     def encode_words(self, text):
-        """``(ids, word_index)`` of a text without special tokens, quickly.
+        """`(ids, word_index)` of a text without special tokens, quickly.
 
-        ``word_index[i]`` counts jieba's words (without jieba, BERT's), so the pieces of one word
+        `word_index[i]` counts jieba's words (without jieba, BERT's), so the pieces of one word
         share a number: mask these together for whole word masking.
         """
         check_text(text)
         return self.core.words(text)
 
     def encode(self, text, text_pair=None, add_special_tokens=True, **kwargs):
-        """The ids of a text or pair, special tokens included: ``self(text).input_ids``."""
+        """The ids of a text or pair, special tokens included: `self(text).input_ids`."""
         return self.encode_plus(text, text_pair, add_special_tokens, **kwargs)["input_ids"]
 
     def __call__(
@@ -92,11 +72,11 @@ class Calls:
         """Model inputs of a text, a pair, or a batch of either.
 
         Args:
-            text: a str, a list of str (a batch or, with ``is_split_into_words``, the words of one
+            text: a str, a list of str (a batch or, with `is_split_into_words`, the words of one
                 text) or a list of lists of str (a batch of split texts).
-            text_pair: the second sequences, shaped like ``text``.
-            text_target, text_pair_target: texts whose ids are returned as ``labels``.
-            add_special_tokens: whether to add ``[CLS]`` and ``[SEP]``.
+            text_pair: the second sequences, shaped like `text`.
+            text_target, text_pair_target: texts whose ids are returned as `labels`.
+            add_special_tokens: whether to add `[CLS]` and `[SEP]`.
             padding: True or "longest", "max_length", False or "do_not_pad".
             truncation: True or "longest_first", "only_first", "only_second", False or
                 "do_not_truncate".
@@ -107,12 +87,12 @@ class Calls:
             return_tensors: "np", "pt", "tf" or "jax" for tensors instead of lists.
             return_token_type_ids, return_attention_mask: on unless the model does not use them.
             return_overflowing_tokens: whether to return what truncation cut off: as further rows
-                with ``overflow_to_sample_mapping`` (fast) or as ``overflowing_tokens`` (slow).
+                with `overflow_to_sample_mapping` (fast) or as `overflowing_tokens` (slow).
             return_special_tokens_mask, return_offsets_mapping, return_length: further outputs.
             split_special_tokens: whether special tokens in the text are text.
 
         Returns:
-            BatchEncoding with lists of ints: ``input_ids``, ``token_type_ids``, ``attention_mask``.
+            BatchEncoding with lists of ints: `input_ids`, `token_type_ids`, `attention_mask`.
 
         Raises:
             ValueError: for input that is no text, or arguments that contradict each other.
@@ -137,18 +117,12 @@ class Calls:
         return inputs
 
     def _call_one(self, text, text_pair, arguments):
-        for value in (text,) if text_pair is None else (text, text_pair):
-            if not _is_text_input(value):
-                kind = type(value).__name__
-                item = value[0] if isinstance(value, (list, tuple)) else value
-                hint = _HINTS.get(type(item).__name__, "")
-                raise ValueError(f"{_BAD_TEXT}; got {kind}: {shorten(value)}. {hint}".rstrip())
-        if arguments["is_split_into_words"]:
-            batched = (
-                isinstance(text, (list, tuple)) and text and isinstance(text[0], (list, tuple))
-            )
-        else:
-            batched = isinstance(text, (list, tuple))
+        check_text_input(text)
+        if text_pair is not None:
+            check_text_input(text_pair)
+        batched = isinstance(text, (list, tuple))
+        if batched and arguments["is_split_into_words"]:
+            batched = text and isinstance(text[0], (list, tuple))
         if not batched:
             return self.encode_plus(text, text_pair, **arguments)
         if text_pair is None:
@@ -163,28 +137,24 @@ class Calls:
                 f"batch length of `text`: {len(text)} does not match batch length of `text_pair`: "
                 f"{len(text_pair)}."
             )
-        return self._encode(self._pairs(text, text_pair), True, arguments)
-
-    def _pairs(self, first, second):
-        """Rows of pairs; to the slow tokenizer, a None for the second text is none."""
-        for at, source in enumerate(second):
-            if source is None and self.is_fast:
+        for at, second in enumerate(text_pair):
+            if second is None and not self._flavour.takes_missing_pairs:
                 raise TypeError(
                     f"text_pair[{at}] is None, and so no text: give every text a pair, or call the "
                     "tokenizer with text alone for those that have none."
                 )
-        return list(zip(first, second, strict=True))
+        return self._encode(list(zip(text, text_pair, strict=True)), True, arguments)
 
     def encode_plus(self, text, text_pair=None, add_special_tokens=True, **kwargs):
-        """``__call__`` for one text or pair; also takes a list of tokens or of ids as a text."""
-        if self.is_fast and not text_pair:
-            text_pair = None  # an empty second text is none, as in transformers' fast tokenizer
+        """`__call__` for one text or pair; also takes a list of tokens or of ids as a text."""
+        if not text_pair and not self._flavour.takes_empty_pair:
+            text_pair = None
         return self._encode(
             [(text, text_pair)], False, {"add_special_tokens": add_special_tokens, **kwargs}
         )
 
     def batch_encode_plus(self, batch_text_or_text_pairs, **kwargs):
-        """``__call__`` for a list of texts, or of ``(text, pair)`` tuples."""
+        """`__call__` for a list of texts, or of `(text, pair)` tuples."""
         batch = batch_text_or_text_pairs
         if not isinstance(batch, (list, tuple)):
             raise TypeError(
@@ -197,7 +167,7 @@ class Calls:
                 rows.append((item, None))
             elif not isinstance(item, (list, tuple)):
                 raise ValueError(
-                    f"Item {index} of the batch is not valid: {shorten(item)}. {_BAD_TEXT}."
+                    f"Item {index} of the batch is not valid: {shorten(item)}. {BAD_TEXT}."
                 )
             elif split and not (item and isinstance(item[0], (list, tuple))):
                 rows.append((item, None))
@@ -215,387 +185,273 @@ class Calls:
     def encode_iter(self, texts, batch_size=256, **kwargs):
         """Encodes any iterable of texts in constant memory; yields one list of ids a text.
 
-        ``kwargs`` are those of ``__call__`` that leave single rows alone (truncation, max_length,
+        `kwargs` are those of `__call__` that leave single rows alone (truncation, max_length,
         add_special_tokens, split_special_tokens).
         """
         if isinstance(texts, str):
             raise TypeError(f"texts must be an iterable of texts, not one: {shorten(texts)}.")
         if not is_whole(batch_size) or batch_size < 1:
             raise ValueError(f"batch_size={batch_size!r} must be a whole number >= 1.")
-        batch = []
-        for text in texts:
-            batch.append(text)
-            if len(batch) == batch_size:
-                yield from self(batch, **kwargs)["input_ids"]
-                batch = []
-        if batch:
+        texts = iter(texts)
+        while batch := list(islice(texts, batch_size)):
             yield from self(batch, **kwargs)["input_ids"]
 
-    def _options(
-        self,
-        add_special_tokens=True,
-        padding=False,
-        truncation=None,
-        max_length=None,
-        stride=0,
-        is_split_into_words=False,
-        pad_to_multiple_of=None,
-        padding_side=None,
-        return_tensors=None,
-        return_token_type_ids=None,
-        return_attention_mask=None,
-        return_overflowing_tokens=False,
-        return_special_tokens_mask=False,
-        return_offsets_mapping=False,
-        return_length=False,
-        verbose=True,
-        split_special_tokens=None,
-        **unknown,
-    ):
-        if unknown:
-            raise TypeError(f"{type(self).__name__} got unexpected arguments {sorted(unknown)}.")
-        padding, truncation, max_length = self._strategies(
-            padding, truncation, max_length, pad_to_multiple_of, verbose
-        )
-        side = check_side("padding_side", padding_side or self.padding_side)
-        if not is_whole(stride) or stride < 0:
-            raise ValueError(f"stride={stride!r} must be a whole number >= 0.")
-        names = self.model_input_names
-        if return_token_type_ids is None:
-            return_token_type_ids = "token_type_ids" in names
-        if return_attention_mask is None:
-            return_attention_mask = "attention_mask" in names
-        if split_special_tokens is None:
-            split_special_tokens = self.split_special_tokens
-        return Options(
-            add_special_tokens, padding, truncation, max_length, stride, is_split_into_words,
-            pad_to_multiple_of, side, return_tensors,
-            return_token_type_ids, return_attention_mask, return_overflowing_tokens,
-            return_special_tokens_mask, return_offsets_mapping, return_length, split_special_tokens,
-        )  # fmt: skip
-
-    def _strategies(self, padding, truncation, max_length, multiple, verbose):
-        """The padding and truncation strategies and length that the arguments mean."""
-        if multiple is not None and (not is_whole(multiple) or multiple < 0):
-            raise ValueError(f"pad_to_multiple_of={multiple!r} must be a whole number, or None.")
-        if padding is False and not truncation and max_length is None:
-            return PaddingStrategy.DO_NOT_PAD, TruncationStrategy.DO_NOT_TRUNCATE, None
-        if truncation is None and max_length is not None and padding is False:
-            if verbose:
-                logger.warning(
-                    "`max_length` is given without `truncation`: truncating 'longest_first'. Pass "
-                    "truncation=True to say so, or truncation=False to keep long rows."
-                )
-            truncation = True
-        if padding is True:
-            padding = PaddingStrategy.LONGEST
-        else:
-            padding = PaddingStrategy(getattr(padding, "value", padding) or "do_not_pad")
-        if truncation is True:
-            truncation = TruncationStrategy.LONGEST_FIRST
-        else:
-            truncation = TruncationStrategy(
-                getattr(truncation, "value", truncation) or "do_not_truncate"
-            )
-        pads = padding is not PaddingStrategy.DO_NOT_PAD
-        truncates = truncation is not TruncationStrategy.DO_NOT_TRUNCATE
-        if truncates:
-            check_side("truncation_side", self.truncation_side)
-        if max_length is None and (padding is PaddingStrategy.MAX_LENGTH or truncates):
-            if self.model_max_length > LARGE_INTEGER:
-                if verbose:
-                    logger.warning(
-                        "Asked to pad or truncate to max_length, but none is given and the "
-                        "tokenizer has no model_max_length: rows keep their lengths."
-                    )
-                if padding is PaddingStrategy.MAX_LENGTH:
-                    padding, pads = PaddingStrategy.DO_NOT_PAD, False
-                truncation, truncates = TruncationStrategy.DO_NOT_TRUNCATE, False
-            else:
-                max_length = self.model_max_length
-        if max_length is not None and (not is_whole(max_length) or max_length < 0):
-            raise ValueError(f"max_length={max_length!r} must be a whole number >= 0.")
-        max_length = None if max_length is None else operator.index(max_length)
-        if pads and self.pad_token is None:
-            raise ValueError(
-                "Asking to pad but the tokenizer does not have a padding token: set "
-                "tokenizer.pad_token, or tokenizer.add_special_tokens({'pad_token': '[PAD]'})."
-            )
-        if pads and truncates and multiple and max_length is not None and max_length % multiple:
-            raise ValueError(
-                f"Truncation and padding are both activated but truncation length ({max_length}) "
-                f"is not a multiple of pad_to_multiple_of ({multiple})."
-            )
-        return padding, truncation, max_length
-
-    def _source_ids(self, source, options, core):
-        """The ids of a sequence: a text, its words, its tokens, or its ids."""
-        if isinstance(source, str):
-            return core.ids(str(source), options.split_special)
-        if isinstance(source, (list, tuple)):
-            if all(isinstance(item, str) for item in source):
-                if options.split:
-                    return [i for word in source for i in core.ids(word, options.split_special)]
-                if source:
-                    return [core.id_of(token) for token in source]
-            elif all(map(is_whole, source)) and not options.split:
-                return list(map(operator.index, source))
-        raise ValueError(
-            f"Input {shorten(source)} is not valid: a sequence is a str, a list of str or of ids."
-        )
-
-    def _source_pieces(self, source, options, core):
-        """A sequence's ids with tokens, offsets and word indices."""
-        if isinstance(source, str):
-            return core.pieces(str(source), options.split_special)
-        if source and isinstance(source[0], str) and options.split:
-            parts = [core.pieces(word, options.split_special) for word in source]
-            merged = [[value for part in parts for value in part[field]] for field in range(3)]
-            return Pieces(*merged, [i for i, part in enumerate(parts) for _ in part.ids])
-        ids = self._source_ids(source, options, core)
-        tokens = [self._token_of(index) for index in ids]
-        return Pieces(ids, tokens, [(0, 0)] * len(ids), [None] * len(ids))
-
-    def _encode(self, rows, batched, arguments):
-        """The one road from sequences to a BatchEncoding.
-
-        A plan has a tuple for each row of the output: the sample that it is from, and the ranges
-        of that one's first and second sequence that it holds, None for all.
-        """
-        options = self._options(**arguments)
-        core = self.core
-        whole = options.truncation is TruncationStrategy.DO_NOT_TRUNCATE and not options.overflowing
-        if whole:
-            plan, extra = [(sample, None, None) for sample in range(len(rows))], {}
-        if whole and not options.offsets:
-            made = self._whole_rows(rows, options, core)
-        else:
-            sequences = [
-                [self._read(source, options, core) for source in row if source is not None]
-                for row in rows
-            ]
-            if not whole:
-                plan, extra = self._plan(sequences, options, core)
-            made = self._cut_rows(sequences, plan, options, core)
-        data, lengths = self._columns(*made, options, core, batched)
-        data = {**data, **extra} if self.is_fast else {**extra, **data}
-
-        def encodings():
-            return self._encodings(rows, plan, lengths, options, core)
-
-        if not batched and options.tensors is None and not (self.is_fast and options.overflowing):
-            # As in transformers, the fast tokenizer leaves the length of a single row in a list.
-            keep = ("length",) if self.is_fast else ()
-            data = {key: value if key in keep else value[0] for key, value in data.items()}
-        pairs = bool(rows) and rows[0][1] is not None
-        return BatchEncoding(
-            data,
-            encodings,
-            tensor_type=options.tensors,
-            n_sequences=(2 if pairs else 1) if rows else None,
-            is_fast=self.is_fast,
-        )
-
-    def _read(self, source, options, core):
-        """``(ids, offsets or None)`` of a sequence."""
-        if not options.offsets:
-            return self._source_ids(source, options, core), None
-        if isinstance(source, str):
-            return core.offsets(str(source), options.split_special)
-        pieces = self._source_pieces(source, options, core)
-        return pieces.ids, pieces.offsets
-
-    def _frame(self, options, core):
-        """The special tokens before a row and after each of its sequences."""
-        return (core.prefix, core.suffix) if options.add_special_tokens else ((), ())
-
-    def _whole_rows(self, rows, options, core):
-        """Rows of ids with special tokens; how long each is up to its second sequence; None."""
-        prefix, suffix = self._frame(options, core)
-        ids_of, split = core.ids, options.split_special
-        ids, sizes = [], []
-        for first, second in rows:
-            if type(first) is str:
-                row = ids_of(first, split, prefix)
-            else:
-                row = [*prefix, *self._source_ids(first, options, core)]
-            row += suffix
-            sizes.append(len(row))
-            if second is not None:
-                row += self._source_ids(second, options, core)
-                row += suffix
-            ids.append(row)
-        return ids, sizes, None
-
-    def _cut_rows(self, sequences, plan, options, core):
-        """`_whole_rows` of the ranges that ``plan`` keeps."""
-        prefix, suffix = self._frame(options, core)
-        before, after = [(0, 0)] * len(prefix), [(0, 0)] * len(suffix)
-        ids, sizes, offsets = [], [], []
-        for sample, *ranges in plan:
-            row, spans = list(prefix), list(before)
-            for number, (sequence, sequence_spans) in enumerate(sequences[sample]):
-                kept = ranges[number]
-                row += sequence if kept is None else sequence[slice(*kept)]
-                row += suffix
-                if number == 0:
-                    sizes.append(len(row))
-                if sequence_spans is not None:
-                    spans += sequence_spans if kept is None else sequence_spans[slice(*kept)]
-                    spans += after
-            ids.append(row)
-            offsets.append(spans)
-        return ids, sizes, offsets if options.offsets else None
-
-    def _columns(self, ids, sizes, offsets, options, core, batched):
-        """The outputs beside the ids, all of them padded; and the rows' lengths."""
-        lengths = list(map(len, ids))
-        data = {"input_ids": ids}
-        if options.type_ids:
-            if sizes == lengths or not (options.add_special_tokens or self.is_fast):
-                data["token_type_ids"] = [[0] * length for length in lengths]
-            else:
-                data["token_type_ids"] = [
-                    [0] * size + [1] * (length - size)
-                    for size, length in zip(sizes, lengths, strict=True)
-                ]
-        if options.attention_mask:
-            data["attention_mask"] = [[1] * length for length in lengths]
-        if options.special_mask:
-            head, tail = map(len, self._frame(options, core))
-            data["special_tokens_mask"] = masks = []
-            for size, length in zip(sizes, lengths, strict=True):
-                mask = [1] * head + [0] * (size - head - tail) + [1] * tail
-                rest = length - size
-                masks.append(mask + [0] * (rest - tail) + [1] * tail if rest else mask)
-        if offsets is not None:
-            data["offset_mapping"] = offsets
+    def _encode(self, samples, batched, arguments):
+        """The one road from sequences to a BatchEncoding: options, rows of ids, columns."""
+        options = Options.of(self, arguments)
+        packer = Packer(self.core, options, self._flavour)
+        packed = packer.rows(samples)
         if options.max_length is None:
-            self._warn_too_long(lengths)
-        padded = lengths
-        target = padded_length(options.padding, lengths, options.max_length, options.multiple)
-        if target is not None:
-            padded = [max(length, target) for length in lengths]
-            fill = {**self._fill(), "offset_mapping": (0, 0)}
-            for key, column in data.items():
-                data[key] = [pad_row(row, target, fill[key], options.side) for row in column]
-        if options.length:
-            # The slow tokenizer counts a batch's rows before it pads them.
-            data["length"] = list(lengths if batched and not self.is_fast else padded)
-        return data, padded
+            self._warn_too_long(packed.ids)
+        return packer.batch(samples, packed, batched)
 
-    def _fill(self):
-        """What padding holds in each output."""
-        return {
-            "input_ids": self.pad_token_id,
-            "token_type_ids": self.pad_token_type_id,
-            "attention_mask": 0,
-            "special_tokens_mask": 1,
-        }
-
-    def _encodings(self, rows, plan, lengths, options, core):
-        """The rows of ``plan`` as `Encoding` objects."""
-        sequences = [
-            [self._source_pieces(s, options, core) for s in row if s is not None] for row in rows
-        ]
-        frame = [
-            Pieces(ids, [self._token_of(i) for i in ids], [(0, 0)] * len(ids), [None] * len(ids))
-            for ids in self._frame(options, core)
-        ]
-        second_type = 1 if options.add_special_tokens or self.is_fast else 0
-        encodings, leader = [], {}
-        for (sample, *ranges), length in zip(plan, lengths, strict=True):
-            parts = [(frame[0], (0, len(frame[0].ids)), 0, None)]
-            for number, pieces in enumerate(sequences[sample]):
-                kept = ranges[number] or (0, len(pieces.ids))
-                type_id = second_type if number else 0
-                parts.append((pieces, kept, type_id, number))
-                parts.append((frame[1], (0, len(frame[1].ids)), type_id, None))
-            encoding = Encoding.of(parts, len(sequences[sample]))
-            encoding.pad(
-                length,
-                side=options.side,
-                pad_id=self.pad_token_id,
-                pad_token=self.pad_token,
-                pad_type_id=self.pad_token_type_id,
-            )
-            if sample in leader:
-                leader[sample].overflowing.append(encoding)
-            leader.setdefault(sample, encoding)
-            encodings.append(encoding)
-        return encodings
-
-    def _room(self, pair, options, core):
-        """How many tokens of text ``max_length`` leaves room for."""
-        added = 0
-        if options.add_special_tokens:
-            added = len(core.prefix) + len(core.suffix) * (2 if pair else 1)
-        if options.max_length < added:
-            raise ValueError(
-                f"max_length={options.max_length} leaves no room: {added} special tokens are added "
-                f"to {'a pair' if pair else 'each text'}."
-            )
-        return options.max_length - added
-
-    def _cut(self, sequences, room, strategy, stride):
-        """The ranges of one or two sequences of ids that fit into ``room``, and what overflows."""
-        left = self.truncation_side == "left"
-        lengths = list(map(len, sequences))
-        kept = kept_lengths(lengths, room, strategy, odd_to_first=True)
-        ranges = [
-            (length - keep, length) if left else (0, keep)
-            for length, keep in zip(lengths, kept, strict=True)
-        ]
-        if strategy is TruncationStrategy.LONGEST_FIRST and len(sequences) == 2:
-            return ranges, []
-        which = int(strategy is TruncationStrategy.ONLY_SECOND)
-        ids, length = sequences[which], lengths[which]
-        window = min(length, stride + length - kept[which])
-        return ranges, ids[:window] if left else ids[length - window :]
-
-    def _warn_too_long(self, lengths):
-        if max(lengths, default=0) > self.model_max_length and not self._warned:
+    def _warn_too_long(self, rows):
+        longest = max(map(len, rows), default=0)
+        if longest > self.model_max_length and not self._warned:
             self._warned = True
             logger.warning(
                 "A row has %d tokens; the model takes %d. Pass truncation=True.",
-                max(lengths),
+                longest,
                 self.model_max_length,
             )
 
+    # Ids -> inputs
 
-def _is_text_input(value):
-    """Whether ``value`` may be text: a str, list of str, or list of lists of str."""
-    if isinstance(value, str):
-        return True
-    if not isinstance(value, (list, tuple)):
-        return False
-    if not value or isinstance(value[0], str):
-        return True
-    return isinstance(value[0], (list, tuple)) and (not value[0] or isinstance(value[0][0], str))
+    def num_special_tokens_to_add(self, pair=False):
+        """How many special tokens `__call__` adds to a text, or to a pair."""
+        tokens = self._tokens
+        return len(tokens.prefix) + len(tokens.suffix) * (2 if pair else 1)
+
+    @property
+    def max_len_single_sentence(self):
+        """Tokens of text that fit into `model_max_length`."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=False)
+
+    @property
+    def max_len_sentences_pair(self):
+        """Tokens of a pair that fit into `model_max_length`."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
+
+    def build_inputs_with_special_tokens(self, token_ids_0, token_ids_1=None):
+        """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]` from ids."""
+        prefix, suffix = self._tokens.prefix, self._tokens.suffix
+        ids = [*prefix, *token_ids_0, *suffix]
+        return ids if token_ids_1 is None else [*ids, *token_ids_1, *suffix]
+
+    def create_token_type_ids_from_sequences(self, token_ids_0, token_ids_1=None):
+        """0 for `[CLS] A [SEP]`, 1 for `B [SEP]`."""
+        prefix, suffix = self._tokens.prefix, self._tokens.suffix
+        type_ids = [0] * (len(prefix) + len(token_ids_0) + len(suffix))
+        return (
+            type_ids if token_ids_1 is None else type_ids + [1] * (len(token_ids_1) + len(suffix))
+        )
+
+    def get_special_tokens_mask(
+        self, token_ids_0, token_ids_1=None, already_has_special_tokens=False
+    ):
+        """1 where `build_inputs_with_special_tokens` puts a special token, else 0.
+
+        With `already_has_special_tokens`, `token_ids_0` is a complete row: 1 for special ids.
+        """
+        if already_has_special_tokens:
+            if token_ids_1 is not None:
+                raise ValueError(
+                    "You should not supply a second sequence if the provided sequence of ids is "
+                    "already formatted with special tokens for the model."
+                )
+            special = self._tokens.special_ids
+            return [int(index in special) for index in token_ids_0]
+        head, tail = [1] * len(self._tokens.prefix), [1] * len(self._tokens.suffix)
+        mask = head + [0] * len(token_ids_0) + tail
+        return mask if token_ids_1 is None else mask + [0] * len(token_ids_1) + tail
+
+    def prepare_for_model(self, ids, pair_ids=None, **kwargs):
+        """`__call__` for ids: truncation, special tokens, padding."""
+        prepend = kwargs.pop("prepend_batch_axis", False)
+        tensors = kwargs.pop("return_tensors", None)
+        kwargs.pop("return_offsets_mapping", None)
+        inputs = self._encode(
+            [(list(ids), None if pair_ids is None else list(pair_ids))], False, kwargs
+        )
+        return inputs.convert_to_tensors(tensors, prepend_batch_axis=prepend)
+
+    def truncate_sequences(
+        self,
+        ids,
+        pair_ids=None,
+        num_tokens_to_remove=0,
+        truncation_strategy="longest_first",
+        stride=0,
+    ):
+        """`(ids, pair_ids, overflowing ids)` with `num_tokens_to_remove` ids taken off.
+
+        `truncation_side` says from which end; the overflowing ids are those taken off and
+        `stride` of their neighbours.
+        """
+        if num_tokens_to_remove <= 0:
+            return ids, pair_ids, []
+        sequences = [ids] if pair_ids is None else [ids, pair_ids]
+        room = sum(map(len, sequences)) - num_tokens_to_remove
+        strategy = TruncationStrategy(truncation_strategy)
+        ranges, over = cut(sequences, room, strategy, stride, self.truncation_side)
+        kept = [ids[slice(*range_)] for ids, range_ in zip(sequences, ranges, strict=True)]
+        return kept[0], kept[1] if len(kept) == 2 else None, over
+
+    def pad(
+        self,
+        encoded_inputs,
+        padding=True,
+        max_length=None,
+        pad_to_multiple_of=None,
+        padding_side=None,
+        return_attention_mask=None,
+        return_tensors=None,
+        verbose=True,
+    ):
+        """Pads a BatchEncoding, dict of lists or list of dicts; for data collators.
+
+        What a tokenizer makes is padded, other entries (labels) stay as they are. Tensors become
+        lists and then tensors of the same framework again.
+
+        Raises:
+            ValueError: there are no input_ids, or rows differ in what they have.
+        """
+        main = self.model_input_names[0]
+        inputs = _by_name(encoded_inputs, main)
+        if isinstance(inputs[main], Sized) and len(inputs[main]) == 0:
+            if return_attention_mask:
+                inputs["attention_mask"] = []
+            return BatchEncoding(inputs)
+        return_tensors = return_tensors or tensor_kind(inputs[main])
+        options = dict(
+            padding=padding,
+            truncation=False,
+            max_length=max_length,
+            pad_to_multiple_of=pad_to_multiple_of,
+            padding_side=padding_side,
+            return_attention_mask=return_attention_mask,
+            verbose=verbose,
+        )
+        inputs = self._padded(inputs, main, Options.of(self, options))
+        return BatchEncoding(inputs, tensor_type=return_tensors)
+
+    def _padded(self, inputs, main, options):
+        """The dict `inputs`, of one row or of several, padded; `main` names the ids in it."""
+        fill = padding_values(self._tokens, options)
+        inputs = {key: to_lists(value) if key in fill else value for key, value in inputs.items()}
+        single = not isinstance(inputs[main][0], (list, tuple))
+        if single:
+            inputs = {key: [value] for key, value in inputs.items()}
+        sizes = {key: len(value) for key, value in inputs.items()}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"The entries differ in their number of rows: {sizes}.")
+        lengths = list(map(len, inputs[main]))
+        if options.return_attention_mask and "attention_mask" not in inputs:
+            inputs["attention_mask"] = [[1] * length for length in lengths]
+        target, side = options.padded_length(lengths), options.padding_side
+        if target is not None:
+            for key in fill.keys() & inputs.keys():
+                inputs[key] = [pad_row(list(row), target, fill[key], side) for row in inputs[key]]
+        return {key: value[0] for key, value in inputs.items()} if single else inputs
+
+    # Tokens <-> ids
+
+    def convert_tokens_to_ids(self, tokens):
+        """The id of a token, or a list of ids; the unknown token's id for one not known."""
+        if tokens is None:
+            return None
+        if isinstance(tokens, str):
+            return self._tokens.id_of(tokens)
+        if isinstance(tokens, int):
+            raise TypeError(f"Tokens are str, not {tokens!r}; convert_ids_to_tokens takes ids.")
+        return list(map(self._tokens.id_of, tokens))
+
+    def convert_ids_to_tokens(self, ids, skip_special_tokens=False):
+        """The token of an id, or a list of tokens."""
+        if hasattr(ids, "tolist"):
+            ids = ids.tolist()
+        tokens = self._tokens
+        if isinstance(ids, int):
+            return tokens.token_of(ids)
+        if isinstance(ids, str) or not isinstance(ids, Iterable):
+            raise TypeError(f"Ids are whole numbers, not {ids!r}; convert_tokens_to_ids takes str.")
+        names, skip = tokens.names, tokens.special_ids if skip_special_tokens else ()
+        return [
+            names[index] if index in names else tokens.token_of(index)
+            for index in map(operator.index, ids)
+            if index not in skip
+        ]
+
+    def _convert_id_to_token(self, index):
+        """`convert_ids_to_tokens` of one id; transformers' data collators ask for it."""
+        return self._tokens.token_of(operator.index(index))
+
+    def convert_tokens_to_string(self, tokens):
+        """Tokens joined by spaces, `##` pieces joined to the piece before."""
+        return " ".join(tokens).replace(" ##", "").strip()
+
+    # Ids -> text
+
+    def decode(
+        self,
+        token_ids,
+        skip_special_tokens=False,
+        clean_up_tokenization_spaces=None,
+        spaces_between_special_tokens=True,
+        **kwargs,
+    ):
+        """The text of a row of ids. Chinese comes without spaces between its words.
+
+        (transformers puts a space between any two tokens; `convert_tokens_to_string` does so here.)
+        """
+        kwargs.pop("use_source_tokenizer", None)
+        if kwargs:
+            raise TypeError(f"decode got unexpected arguments {sorted(kwargs)}.")
+        ids = to_lists(token_ids)
+        ids = [ids] if isinstance(ids, int) else ids
+        if isinstance(ids, str) or not {list, str}.isdisjoint(map(type, ids or ())):
+            advice = "batch_decode takes rows" if isinstance(ids, list) else "encode gives ids"
+            raise TypeError(f"decode takes ids, not {shorten(token_ids)}; {advice}.")
+        tokens = [t for t in self.convert_ids_to_tokens(ids, skip_special_tokens) if t is not None]
+        text = join_tokens(
+            tokens,
+            self._tokens.kept,
+            spaces_between_special_tokens=spaces_between_special_tokens,
+            attaches_punctuation=self._flavour.attaches_punctuation,
+        )
+        if clean_up_tokenization_spaces is None:
+            clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
+        return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
+
+    def batch_decode(
+        self, sequences, skip_special_tokens=False, clean_up_tokenization_spaces=None, **kwargs
+    ):
+        """The text of each row of ids."""
+        return [
+            self.decode(row, skip_special_tokens, clean_up_tokenization_spaces, **kwargs)
+            for row in to_lists(sequences)
+        ]
+
+    clean_up_tokenization = staticmethod(clean_up)
 
 
-def check_text(text):
-    if not isinstance(text, str):
-        raise ValueError(f"A text must be a str, not {type(text).__name__}: {shorten(text)}.")
-
-
-def is_whole(value):
-    """Whether ``value`` is a whole number: an int, or one of NumPy's or a tensor's."""
-    try:
-        operator.index(value)
-    except TypeError:
-        return False
-    return True
-
-
-def check_side(name, side):
-    """``side``, if it is one."""
-    if side not in ("right", "left"):
-        raise ValueError(f"{name}={side!r} must be 'right' or 'left'.")
-    return side
-
-
-def shorten(value):
-    """``repr(value)``, cut off where it would fill an error message."""
-    shown = repr(value)
-    return shown if len(shown) < 80 else shown[:77] + "..."
+def _by_name(encoded_inputs, main):
+    """What `pad` was given as a new dict: a mapping, or a list of mappings, one a row."""
+    rows = encoded_inputs
+    if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping):
+        names = rows[0].keys()
+        for index, row in enumerate(rows):
+            if not isinstance(row, Mapping) or row.keys() != names:
+                has = list(row) if isinstance(row, Mapping) else row
+                raise ValueError(
+                    f"Row {index} has {shorten(has)} and row 0 {list(names)}: give every row the "
+                    "same entries."
+                )
+        encoded_inputs = {name: [row[name] for row in rows] for name in names}
+    if not isinstance(encoded_inputs, Mapping) or main not in encoded_inputs:
+        given = list(encoded_inputs) if isinstance(encoded_inputs, Mapping) else encoded_inputs
+        raise ValueError(
+            "You should supply an encoding or a list of encodings to this method that includes "
+            f"{main}, but you provided {given!r}"
+        )
+    return dict(encoded_inputs.items())

@@ -1,7 +1,7 @@
 """Text -> ids, with or without offsets: the core that both tokenizers share.
 
-A core is built from a tokenizer's settings and never changes, so threads may share it and results
-may keep it. Text runs through three steps:
+A core is built from a tokenizer's tokens (a `TokenSnapshot`) and settings and never changes, so
+threads may share it and results may keep it. Text runs through three steps:
 
 1. *chunks*: added tokens are cut out and the rest is brought to the form that the segmenter sees;
 2. *words*: jieba (or, for character-level checkpoints, a regular expression) cuts each chunk;
@@ -38,7 +38,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Pieces(NamedTuple):
-    """An encoded text, one entry a piece: id, token, ``(start, end)`` in the text, word index."""
+    """An encoded text, one entry a piece: id, token, `(start, end)` in the text, word index."""
 
     ids: list
     tokens: list
@@ -59,12 +59,10 @@ class Chunk(NamedTuple):
 class _Core:
     """Steps 2 and 3; the subclasses do step 1 and name the rule."""
 
-    def __init__(self, vocab, added, unk_token, segmenter):
-        self.vocab = vocab
-        self.added = {str(token): (index, token) for index, token in added.items()}
+    def __init__(self, tokens, segmenter):
+        self.tokens = tokens
+        self.vocab, self.added, self.unk_id = tokens.vocab, tokens.added, tokens.unk_id
         self.segmenter = segmenter
-        unk = self.added[unk_token][0] if unk_token in self.added else vocab.get(unk_token)
-        self.unk_id = unk
         # Plain dicts and not Memos: looking words up is what a call spends most of its time on.
         self._ids, self._sizes = {}, {}
         # Spans recur in every text: sharing the tuples is quicker than making (and freeing) them.
@@ -73,12 +71,6 @@ class _Core:
 
     def __reduce__(self):
         raise TypeError("A tokenizer's core is not pickled: the tokenizer builds it anew.")
-
-    def id_of(self, token):
-        """The id of a token, the unknown token's for one that is in no vocabulary."""
-        if token in self.added:
-            return self.added[token][0]
-        return self.vocab.get(token, self.unk_id)
 
     # Step 2
 
@@ -93,7 +85,7 @@ class _Core:
             return self.segmenter(_SURROGATES.sub("\ufffd", string))
 
     def _word_spans(self, string):
-        """``(word, start)`` of each word of a prepared string."""
+        """`(word, start)` of each word of a prepared string."""
         if self.segmenter is None:
             return [(m.group(), m.start()) for m in self._char_word(string).finditer(string)]
         words = self._words(string)
@@ -102,7 +94,7 @@ class _Core:
     # Step 3
 
     def ids(self, text, split_special_tokens=False, start=()):
-        """The ids ``start`` and then those of ``text``, in a new list."""
+        """The ids `start` and then those of `text`, in a new list."""
         ids, known = list(start), self._ids
         plain = self._plain(text)
         if plain is not None:
@@ -121,7 +113,7 @@ class _Core:
         return ids
 
     def pieces(self, text, split_special_tokens=False):
-        """The ids of ``text`` with their tokens, offsets and word indices."""
+        """The ids of `text` with their tokens, offsets and word indices."""
         ids, tokens, offsets, words = [], [], [], []
         count = 0
         plain = self._plain(text)
@@ -153,7 +145,7 @@ class _Core:
         return Pieces(ids, tokens, offsets, words)
 
     def offsets(self, text, split_special_tokens=False):
-        """The ids of ``text`` and their offsets, quicker than `pieces`."""
+        """The ids of `text` and their offsets, quicker than `pieces`."""
         plain = self._plain(text) if self.segmenter is not None else None
         if plain is None:
             return self._exact_offsets(text, split_special_tokens)
@@ -178,7 +170,7 @@ class _Core:
         return pieces.ids, pieces.offsets
 
     def word_strings(self, text):
-        """The words of ``text`` as strings, without its added tokens."""
+        """The words of `text` as strings, without its added tokens."""
         plain = self._plain(text)
         if plain is not None:
             return self._words(plain)
@@ -190,7 +182,7 @@ class _Core:
         ]
 
     def words(self, text):
-        """The ids of ``text`` and, for each, the index of its jieba word (or added token)."""
+        """The ids of `text` and, for each, the index of its jieba word (or added token)."""
         ids, index, count = [], [], 0
         plain = self._plain(text)
         chunks = self._chunks(text) if plain is None else [Chunk(None, plain, 0, 0, None)]
@@ -239,17 +231,17 @@ class _Core:
 
 
 class _Finder:
-    """Finds strings in a text: the leftmost, and there the first of ``contents`` that fits.
+    """Finds strings in a text: the leftmost, and there the first of `contents` that fits.
 
-    So does the regular expression ``a|b|c``, but it tries one after the other at every character;
+    So does the regular expression `a|b|c`, but it tries one after the other at every character;
     this looks them up by first character and length.
     """
 
     def __init__(self, contents):
         self.contents, sizes = set(), {}
         for content in contents:
-            # Behind a beginning of its own a string is never reached. Without these the first
-            # that fits is the longest.
+            # A string is never found if one of its own beginnings comes before it in `contents`.
+            # Without such strings, the first that fits is the longest that fits.
             if content and self.contents.isdisjoint(accumulate(content[:-1])):
                 self.contents.add(content)
                 sizes.setdefault(content[0], set()).add(len(content))
@@ -264,7 +256,7 @@ class _Finder:
         return cls(sorted(contents, key=len, reverse=True))
 
     def __call__(self, text):
-        """``(string, start, end)`` of each that is found, in order and apart."""
+        """`(string, start, end)` of each that is found, in order and apart."""
         stop = 0
         for match in self.firsts.finditer(text):
             start = match.start()
@@ -279,33 +271,30 @@ class _Finder:
 
 
 def _is_word(char):
-    """Whether ``char`` may be part of a word (the \\w of regular expressions, marks included)."""
+    """Whether `char` may be part of a word (the \\w of regular expressions, marks included)."""
     return bool(char) and (char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M")
 
 
 class SlowCore(_Core):
     """transformers' Python tokenizer: added tokens first, then jieba, then cleaning by word."""
 
-    def __init__(
-        self, vocab, added, unk_token, segmenter, *, lower, basic, special_tokens, strip_accents,
-        chinese, never_split,
-    ):  # fmt: skip
-        super().__init__(vocab, added, unk_token, segmenter)
+    def __init__(self, tokens, segmenter, *, lower, basic, strip_accents, chinese, never_split):
+        super().__init__(tokens, segmenter)
         self.lower = lower and basic
         self.rule = SlowRule(
-            vocab,
-            unk_token,
+            tokens.vocab,
+            tokens.unk_token,
             whole_words=segmenter is not None,
             basic=basic,
             lower=lower,
             strip_accents=strip_accents,
             chinese=chinese,
             never_split=never_split,
-            all_special_tokens=special_tokens,
+            all_special_tokens=tokens.special,
         )
         self.splitter = _Finder.longest(self.added)
         # Lower case spares these, in this order: special tokens, then tokens added as "normalized".
-        spared = list(special_tokens)
+        spared = list(tokens.special)
         spared += [str(t) for _, t in self.added.values() if not t.special and t.normalized]
         self.spared = _Finder(spared)
         self.triggers = {content[0] for content in (*self.added, *self.rule.protected) if content}
@@ -395,21 +384,21 @@ class SlowCore(_Core):
         return _PLAIN_WORD
 
     def _word_detail(self, word):
-        pieces = [(self.id_of(t), t, start, end, 0) for t, start, end in self.rule(word)]
+        pieces = [(self.tokens.id_of(t), t, start, end, 0) for t, start, end in self.rule(word)]
         return pieces, 1 if pieces else 0
 
 
 class FastCore(_Core):
     """transformers' Rust tokenizer: the whole text is normalised, then cut."""
 
-    def __init__(self, vocab, added, unk_token, segmenter, *, normalizer, prefix, limit):
-        super().__init__(vocab, added, unk_token, segmenter)
+    def __init__(self, tokens, segmenter, *, normalizer, prefix, limit):
+        super().__init__(tokens, segmenter)
         self.lower = bool(normalizer and normalizer["lowercase"])
         self.spaces_go = bool(normalizer and normalizer["clean_text"])
         self.chars = bool(normalizer and normalizer["handle_chinese_chars"])
         self.rule = FastRule(
-            vocab,
-            unk_token,
+            tokens.vocab,
+            tokens.unk_token,
             whole_words=segmenter is not None,
             normalizer=normalizer,
             prefix=prefix,
@@ -438,7 +427,7 @@ class FastCore(_Core):
         return text.lower() if self.lower else text
 
     def _normalized(self, text, start, end):
-        """The normal form of ``text[start:end]`` and, unless one to one, its origin."""
+        """The normal form of `text[start:end]` and, unless one to one, its origin."""
         normal = self.rule.normal
         parts = [normal[char] for char in text[start:end]]
         string = "".join(parts)
@@ -470,7 +459,7 @@ class FastCore(_Core):
                     yield Chunk(None, string[s:e], s, e, origin)
 
     def _find(self, splitter, text, split_special_tokens):
-        """``(added token or None, start, end)`` of the parts of ``text``."""
+        """`(added token or None, start, end)` of the parts of `text`."""
         stop = 0
         for content, start, end in splitter(text):
             token = self.added[self.normalized.get(content, content)][1]

@@ -1,57 +1,20 @@
-"""Ids -> model inputs: truncation, special tokens, padding, and what holds the result."""
+"""Sequences of ids -> model inputs: truncation, special tokens, type ids and masks, padding."""
 
-import copy
-from collections import UserDict
-from enum import StrEnum
-from numbers import Number
+import operator
+from functools import partial
 from typing import NamedTuple
 
-
-class _Choice(StrEnum):
-    @classmethod
-    def _missing_(cls, value):
-        raise ValueError(
-            f"{value!r} is not a valid {cls.__name__}; choose one of {[m.value for m in cls]}, "
-            "True or False."
-        )
-
-
-class PaddingStrategy(_Choice):
-    """Values of ``padding``: to the longest row, to ``max_length``, or not at all."""
-
-    LONGEST = "longest"
-    MAX_LENGTH = "max_length"
-    DO_NOT_PAD = "do_not_pad"
-
-
-class TruncationStrategy(_Choice):
-    """Values of ``truncation``: which sequence of a pair loses tokens."""
-
-    ONLY_FIRST = "only_first"
-    ONLY_SECOND = "only_second"
-    LONGEST_FIRST = "longest_first"
-    DO_NOT_TRUNCATE = "do_not_truncate"
-
-
-class CharSpan(NamedTuple):
-    """Half-open range of characters in the original text."""
-
-    start: int
-    end: int
-
-
-class TokenSpan(NamedTuple):
-    """Half-open range of tokens in an encoded sequence."""
-
-    start: int
-    end: int
+from keras_roformer.tokenizers.batch_encoding import BatchEncoding, Encoding, pad_row
+from keras_roformer.tokenizers.core import Pieces
+from keras_roformer.tokenizers.input_checks import is_whole, shorten
+from keras_roformer.tokenizers.options import TruncationStrategy
 
 
 def share_longest_first(n_first, n_second, length, odd_to_first=False):
-    """How many tokens each of a pair keeps so that together they are at most ``length``.
+    """How many tokens each of a pair keeps so that together they are at most `length`.
 
     The longer one loses tokens until they are level, then both lose in turn. The token left over
-    when they share an odd ``length`` goes to the longer one (or to the first, as the slow
+    when they share an odd `length` goes to the longer one (or to the first, as the slow
     tokenizer has it).
     """
     short, long = min(n_first, n_second), max(n_first, n_second)
@@ -65,10 +28,10 @@ def share_longest_first(n_first, n_second, length, odd_to_first=False):
 
 
 def kept_lengths(lengths, room, strategy, odd_to_first=False):
-    """How many tokens each sequence keeps so that together they are at most ``room``.
+    """How many tokens each sequence keeps so that together they are at most `room`.
 
     Args:
-        lengths: of the one or two sequences, together more than ``room``.
+        lengths: of the one or two sequences, together more than `room`.
         strategy: a TruncationStrategy that truncates.
         odd_to_first: see `share_longest_first`.
 
@@ -92,9 +55,9 @@ def kept_lengths(lengths, room, strategy, odd_to_first=False):
 
 
 def windows(length, size, stride, side):
-    """Ranges of ``size`` tokens that cover ``length`` tokens, neighbours sharing ``stride``.
+    """Ranges of `size` tokens that cover `length` tokens, neighbours sharing `stride`.
 
-    From the right end when ``side`` is "left". The first range is the truncated sequence, the
+    From the right end when `side` is "left". The first range is the truncated sequence, the
     others are its overflow.
     """
     if size >= length:
@@ -120,364 +83,326 @@ def windows(length, size, stride, side):
     return ranges
 
 
-def padded_length(padding, lengths, max_length, multiple):
-    """The length that rows of ``lengths`` are padded to, a multiple of ``multiple``, or None."""
-    if padding is PaddingStrategy.DO_NOT_PAD:
-        return None
-    longest = max_length if padding is PaddingStrategy.MAX_LENGTH else max(lengths, default=0)
-    return -(-longest // multiple) * multiple if multiple else longest
+def cut(sequences, room, strategy, stride, side):
+    """The ranges of one or two sequences of ids that fit into `room`, and the ids that overflow.
+
+    As the slow tokenizer does: the overflow is in one piece, with `stride` ids of what stays.
+    """
+    left = side == "left"
+    lengths = list(map(len, sequences))
+    kept = kept_lengths(lengths, room, strategy, odd_to_first=True)
+    ranges = [
+        (length - keep, length) if left else (0, keep)
+        for length, keep in zip(lengths, kept, strict=True)
+    ]
+    if strategy is TruncationStrategy.LONGEST_FIRST and len(sequences) == 2:
+        return ranges, []
+    which = int(strategy is TruncationStrategy.ONLY_SECOND)
+    ids, length = sequences[which], lengths[which]
+    window = min(length, stride + length - kept[which])
+    return ranges, ids[:window] if left else ids[length - window :]
 
 
-def pad_row(values, length, value, side):
-    """``values`` with ``value`` added on ``side`` up to ``length``."""
-    if len(values) >= length:
-        return values
-    missing = [value] * (length - len(values))
-    return values + missing if side == "right" else missing + values
+def padding_values(tokens, options):
+    """What padding holds in each input of a model; `tokens` are a `TokenSnapshot`."""
+    return {
+        "input_ids": tokens.pad_id,
+        "token_type_ids": options.pad_token_type_id,
+        "attention_mask": 0,
+        "special_tokens_mask": 1,
+    }
 
 
-class Encoding:
-    """One encoded row in full: everything is a list with one entry a token.
+class Packed(NamedTuple):
+    """Rows of ids with their special tokens, cut but not padded."""
 
-    Attributes: ids, type_ids, tokens, offsets (``(start, end)`` in the original text, ``(0, 0)``
-    for added tokens), word_ids and sequence_ids (None for added tokens), special_tokens_mask,
-    attention_mask, overflowing (the other Encodings of a truncated text).
+    ids: list
+    firsts: list  # the length of each row up to the end of its first sequence
+    offsets: list | None  # `(start, end)` in its text for each id
+    # Of each row: its sample, and the ranges of the sample's sequences that the row holds, None
+    # for a whole sequence. None for a plan where every row is a whole sample.
+    plan: list | None
+    overflow: dict  # columns that tell what truncation cut off
+
+
+class Packer:
+    """Makes model inputs of sequences as one call asks for them.
+
+    A sequence is a text, a list of words (`is_split_into_words`), of tokens, or of ids; a sample
+    is a tuple of one sequence and a second one or None.
     """
 
-    FIELDS = (
-        "ids", "type_ids", "tokens", "offsets", "word_ids", "sequence_ids", "special_tokens_mask",
-        "attention_mask",
-    )  # fmt: skip
+    __slots__ = ("core", "options", "flavour", "prefix", "suffix")
 
-    def __init__(self, n_sequences=1, **fields):
-        self.n_sequences = n_sequences
-        self.overflowing = fields.pop("overflowing", [])
-        for name in self.FIELDS:
-            setattr(self, name, fields[name])
+    def __init__(self, core, options, flavour):
+        self.core, self.options, self.flavour = core, options, flavour
+        if options.add_special_tokens:
+            self.prefix, self.suffix = core.tokens.prefix, core.tokens.suffix
+        else:
+            self.prefix = self.suffix = ()
 
-    @classmethod
-    def of(cls, parts, n_sequences):
-        """An Encoding of ``(pieces, range, type id, sequence or None)`` parts in order."""
-        fields = {name: [] for name in cls.FIELDS}
-        for pieces, (start, end), type_id, sequence in parts:
-            size = end - start
-            special = sequence is None
-            fields["ids"] += pieces.ids[start:end]
-            fields["tokens"] += pieces.tokens[start:end]
-            fields["offsets"] += pieces.offsets[start:end]
-            fields["word_ids"] += pieces.words[start:end]
-            fields["type_ids"] += [type_id] * size
-            fields["sequence_ids"] += [sequence] * size
-            fields["special_tokens_mask"] += [int(special)] * size
-            fields["attention_mask"] += [1] * size
-        return cls(n_sequences, **fields)
-
-    def pad(self, length, *, side, pad_id, pad_token, pad_type_id):
-        """Adds padding up to ``length``."""
-        fill = dict(
-            ids=pad_id, type_ids=pad_type_id, tokens=pad_token, offsets=(0, 0), word_ids=None,
-            sequence_ids=None, special_tokens_mask=1, attention_mask=0,
-        )  # fmt: skip
-        for name in self.FIELDS:
-            setattr(self, name, pad_row(getattr(self, name), length, fill[name], side))
-
-    @property
-    def words(self):
-        return self.word_ids
-
-    def __len__(self):
-        return len(self.ids)
-
-    def __repr__(self):
-        return f"Encoding(num_tokens={len(self)}, attributes={list(self.FIELDS)})"
-
-    def _first(self, condition):
-        return next((i for i in range(len(self)) if condition(i)), None)
-
-    def token_to_sequence(self, token):
-        return self.sequence_ids[token] if 0 <= token < len(self) else None
-
-    def token_to_word(self, token):
-        return self.word_ids[token] if 0 <= token < len(self) else None
-
-    def token_to_chars(self, token):
-        return None if self.token_to_sequence(token) is None else self.offsets[token]
-
-    def char_to_token(self, char, sequence=0):
-        return self._first(
-            lambda i: (
-                self.sequence_ids[i] == sequence and self.offsets[i][0] <= char < self.offsets[i][1]
-            )
-        )
-
-    def word_to_tokens(self, word, sequence=0):
-        found = [
-            i
-            for i in range(len(self))
-            if self.sequence_ids[i] == sequence and self.word_ids[i] == word
+    def rows(self, samples):
+        """The `Packed` rows of `samples`."""
+        options = self.options
+        whole = not options.truncates and not options.return_overflowing_tokens
+        if whole and not options.return_offsets_mapping:
+            return self._whole_rows(samples)
+        sequences = [
+            [self._read(source) for source in sample if source is not None] for sample in samples
         ]
-        return (found[0], found[-1] + 1) if found else None
+        if whole:
+            plan, overflow = _whole_plan(samples), {}
+        elif self.flavour.overflow_is_rows:
+            plan, overflow = self._plan_rows(sequences)
+        else:
+            plan, overflow = self._plan_columns(sequences)
+        return self._cut_rows(sequences, plan, overflow)
 
-    def word_to_chars(self, word, sequence=0):
-        span = self.word_to_tokens(word, sequence)
-        return span and (self.offsets[span[0]][0], self.offsets[span[1] - 1][1])
-
-    def char_to_word(self, char, sequence=0):
-        token = self.char_to_token(char, sequence)
-        return None if token is None else self.word_ids[token]
-
-
-def to_lists(value):
-    """Tensors and arrays as nested lists of Python numbers."""
-    if isinstance(value, (list, tuple)):
-        return (
-            [to_lists(item) for item in value] if value and not isinstance(value[0], int) else value
+    def batch(self, samples, packed, batched):
+        """The BatchEncoding of `packed` rows or, not `batched`, of the one row."""
+        options, flavour = self.options, self.flavour
+        data, lengths = self._columns(packed, batched)
+        if packed.overflow:
+            first = flavour.overflow_stands_first
+            data = {**packed.overflow, **data} if first else {**data, **packed.overflow}
+        has_rows = flavour.overflow_is_rows and options.return_overflowing_tokens
+        if not batched and options.return_tensors is None and not has_rows:
+            keep = ("length",) if flavour.keeps_length_list else ()
+            data = {key: value if key in keep else value[0] for key, value in data.items()}
+        pairs = bool(samples) and samples[0][1] is not None
+        return BatchEncoding(
+            data,
+            partial(self.encodings, samples, packed.plan, lengths),
+            tensor_type=options.return_tensors,
+            n_sequences=(2 if pairs else 1) if samples else None,
+            is_fast=flavour.is_fast,
         )
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if hasattr(value, "numpy"):
-        return value.numpy().tolist()
-    return value
 
+    # Sequences -> ids
 
-def _leaves(value):
-    """What stands in nested lists, in order."""
-    for item in value if isinstance(value, (list, tuple)) else [value]:
-        yield from _leaves(item) if isinstance(item, (list, tuple)) else [item]
-
-
-def _shape(value):
-    """The shape of nested lists, None if their lengths differ."""
-    if not isinstance(value, (list, tuple)):
-        return ()
-    shapes = {_shape(item) for item in value} or {()}
-    return None if len(shapes) > 1 or None in shapes else (len(value), *shapes.pop())
-
-
-def _tensor_maker(tensor_type):
-    """``lists or array -> tensor`` of "np", "pt", "tf" or "jax"; imports the framework only here.
-
-    The framework chooses the type: whole numbers become int64 (np, pt) or int32 (tf, jax), others
-    its usual float, and arrays keep theirs.
-    """
-    kind = getattr(tensor_type, "value", tensor_type)
-    if kind == "np":
-        import numpy
-
-        own, whole = numpy.ndarray, numpy.int64
-
-        def make(value, dtype=None):
-            array = numpy.asarray(value, dtype)
-            if array.dtype == object:
-                raise TypeError("NumPy has no type for these values but object")
-            return array
-
-    elif kind == "pt":
-        import torch
-
-        make, own, whole = torch.tensor, torch.Tensor, torch.int64
-    elif kind == "tf":
-        import tensorflow
-
-        make, own, whole = tensorflow.convert_to_tensor, tensorflow.Tensor, tensorflow.int32
-    elif kind == "jax":
-        import jax
-
-        make, own, whole = jax.numpy.asarray, jax.Array, jax.numpy.int32
-    else:
+    def _source_ids(self, source):
+        """The ids of a sequence."""
+        core, split = self.core, self.options.split_special_tokens
+        if isinstance(source, str):
+            return core.ids(str(source), split)
+        if isinstance(source, (list, tuple)):
+            words = self.options.is_split_into_words
+            if all(isinstance(item, str) for item in source):
+                if words:
+                    return [index for word in source for index in core.ids(word, split)]
+                if source:
+                    return list(map(core.tokens.id_of, source))
+            elif all(map(is_whole, source)) and not words:
+                return list(map(operator.index, source))
         raise ValueError(
-            f"return_tensors={tensor_type!r} is not known; use 'np', 'pt', 'tf' or 'jax', or leave "
-            "it out for lists."
+            f"Input {shorten(source)} is not valid: a sequence is a str, a list of str or of ids."
         )
 
-    def tensor(value):
-        if isinstance(value, own):
-            return value
-        if not isinstance(value, (list, tuple)):
-            return make(value)
-        value = to_lists(value)
-        empty = not any(True for _ in _leaves(value))  # of nothing, frameworks make floats
-        return make(value, dtype=whole) if empty else make(value)
+    def _source_pieces(self, source):
+        """The `Pieces` of a sequence: ids with tokens, offsets and word indices."""
+        core, split = self.core, self.options.split_special_tokens
+        if isinstance(source, str):
+            return core.pieces(str(source), split)
+        if source and isinstance(source[0], str) and self.options.is_split_into_words:
+            parts = [core.pieces(word, split) for word in source]
+            merged = [[value for part in parts for value in part[field]] for field in range(3)]
+            return Pieces(*merged, [i for i, part in enumerate(parts) for _ in part.ids])
+        return self._bare_pieces(self._source_ids(source))
 
-    return tensor
+    def _bare_pieces(self, ids):
+        """The `Pieces` of ids that stand in no text."""
+        tokens = list(map(self.core.tokens.token_of, ids))
+        return Pieces(ids, tokens, [(0, 0)] * len(ids), [None] * len(ids))
 
+    def _read(self, source):
+        """`(ids, offsets or None)` of a sequence."""
+        if not self.options.return_offsets_mapping:
+            return self._source_ids(source), None
+        if isinstance(source, str):
+            return self.core.offsets(str(source), self.options.split_special_tokens)
+        pieces = self._source_pieces(source)
+        return pieces.ids, pieces.offsets
 
-def _left_out():
-    """Stands for the encodings of a pickled BatchEncoding."""
-    raise ValueError(
-        "This BatchEncoding was pickled (sent to another process) before its alignments were asked "
-        "for, so it has none. Read `batch.encodings` before that, to take them along."
-    )
+    # Ids -> rows
 
+    def _whole_rows(self, samples):
+        prefix, suffix = self.prefix, self.suffix
+        ids_of, split = self.core.ids, self.options.split_special_tokens
+        ids, firsts = [], []
+        for first, second in samples:
+            if type(first) is str:
+                row = ids_of(first, split, prefix)
+            else:
+                row = [*prefix, *self._source_ids(first)]
+            row += suffix
+            firsts.append(len(row))
+            if second is not None:
+                row += self._source_ids(second)
+                row += suffix
+            ids.append(row)
+        return Packed(ids, firsts, offsets=None, plan=None, overflow={})
 
-class BatchEncoding(UserDict):
-    """A tokenizer's result: a dict of lists or tensors, attributes alike, plus alignments.
+    def _cut_rows(self, sequences, plan, overflow):
+        """`Packed` rows of the ranges that `plan` keeps of the `(ids, offsets)` `sequences`."""
+        before, after = [(0, 0)] * len(self.prefix), [(0, 0)] * len(self.suffix)
+        ids, firsts, offsets = [], [], []
+        for sample, *ranges in plan:
+            row, spans = list(self.prefix), list(before)
+            for number, (sequence, sequence_spans) in enumerate(sequences[sample]):
+                kept = ranges[number]
+                row += sequence if kept is None else sequence[slice(*kept)]
+                row += self.suffix
+                if number == 0:
+                    firsts.append(len(row))
+                if sequence_spans is not None:
+                    spans += sequence_spans if kept is None else sequence_spans[slice(*kept)]
+                    spans += after
+            ids.append(row)
+            offsets.append(spans)
+        offsets = offsets if self.options.return_offsets_mapping else None
+        return Packed(ids, firsts, offsets, plan, overflow)
 
-    The alignments (``tokens()``, ``word_ids()``, ``char_to_token`` and so on) come from
-    ``encodings``, a list of `Encoding`, which is computed when it is first asked for. A pickle has
-    them if they were asked for before: otherwise it would tokenize once more.
-    """
+    def _room(self, pair):
+        """How many tokens of text `max_length` leaves room for."""
+        most, added = self.options.max_length, len(self.prefix) + len(self.suffix) * (1 + pair)
+        if most < added:
+            raise ValueError(
+                f"max_length={most} leaves no room: {added} special tokens are added "
+                f"to {'a pair' if pair else 'each text'}."
+            )
+        return most - added
 
-    def __init__(
-        self, data=None, encoding=None, tensor_type=None, prepend_batch_axis=False,
-        n_sequences=None, is_fast=None,
-    ):  # fmt: skip
-        self.data = dict(data or {})
-        self._encodings = [encoding] if isinstance(encoding, Encoding) else encoding
-        self._n_sequences = n_sequences
-        self._is_fast = encoding is not None if is_fast is None else is_fast
-        self.convert_to_tensors(tensor_type, prepend_batch_axis)
-
-    def __getitem__(self, item):
-        if isinstance(item, str):
-            return self.data[item]
-        if isinstance(item, slice):
-            return {key: value[item] for key, value in self.data.items()}
-        if self.encodings is not None:
-            return self.encodings[item]
-        raise KeyError(f"{item!r} is no key: use a name of {list(self.data)}, or a slice.")
-
-    def __getattr__(self, name):
-        try:
-            return self.__dict__["data"][name]
-        except KeyError:
-            raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute {name!r}"
-            ) from None
-
-    def __getstate__(self):
-        left_out = callable(self._encodings)
-        return {**self.__dict__, "_encodings": _left_out if left_out else self._encodings}
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-
-    def __deepcopy__(self, memo):
-        other = copy.copy(self)
-        other.data = copy.deepcopy(self.data, memo)
-        return other
-
-    @property
-    def encodings(self):
-        """The rows as `Encoding` objects, or None for a batch that no text went into."""
-        if callable(self._encodings):
-            self._encodings = self._encodings()
-        return self._encodings
-
-    @property
-    def n_sequences(self):
-        """1 for single texts, 2 for pairs, None if unknown."""
-        if self._n_sequences is None and self.encodings:
-            return self.encodings[0].n_sequences
-        return self._n_sequences
-
-    @property
-    def is_fast(self):
-        """Whether a RoFormerTokenizerFast made this."""
-        return self._is_fast
-
-    def _row(self, index=0):
-        if not self.encodings:
-            raise ValueError("This BatchEncoding was not made from text, so it has no alignments.")
-        return self.encodings[index]
-
-    def _pick(self, first, second, of_tokens=False):
-        """The row and the index in it, from ``(index)`` or ``(row, index)``."""
-        row, index = (0, first) if second is None else (first, second)
-        row = self._row(row)
-        return row, index + len(row) if of_tokens and index < 0 else index
-
-    def tokens(self, batch_index=0):
-        """The tokens of one row as strings."""
-        return self._row(batch_index).tokens
-
-    def sequence_ids(self, batch_index=0):
-        """For each token of a row the sequence it belongs to: 0, 1, or None for added tokens."""
-        return self._row(batch_index).sequence_ids
-
-    def word_ids(self, batch_index=0):
-        """For each token of a row the index of its word, None for added tokens."""
-        return self._row(batch_index).word_ids
-
-    words = word_ids
-
-    def token_to_sequence(self, batch_or_token_index, token_index=None):
-        """Which sequence, 0 or 1, a token belongs to; None for an added one."""
-        row, index = self._pick(batch_or_token_index, token_index, of_tokens=True)
-        return row.token_to_sequence(index)
-
-    def token_to_word(self, batch_or_token_index, token_index=None):
-        """The index of a token's word; None for an added one."""
-        row, index = self._pick(batch_or_token_index, token_index, of_tokens=True)
-        return row.token_to_word(index)
-
-    def token_to_chars(self, batch_or_token_index, token_index=None):
-        """The characters of a token in its text, a `CharSpan`; None for an added one."""
-        row, index = self._pick(batch_or_token_index, token_index, of_tokens=True)
-        span = row.token_to_chars(index)
-        return CharSpan(*span) if span else None
-
-    def word_to_tokens(self, batch_or_word_index, word_index=None, sequence_index=0):
-        """The tokens of a word, a `TokenSpan`; None if there are none."""
-        row, index = self._pick(batch_or_word_index, word_index)
-        span = row.word_to_tokens(index, sequence_index)
-        return TokenSpan(*span) if span else None
-
-    def word_to_chars(self, batch_or_word_index, word_index=None, sequence_index=0):
-        """The characters of a word in its text, a `CharSpan`; None if there are none."""
-        row, index = self._pick(batch_or_word_index, word_index)
-        span = row.word_to_chars(index, sequence_index)
-        return CharSpan(*span) if span else None
-
-    def char_to_token(self, batch_or_char_index, char_index=None, sequence_index=0):
-        """The token that a character of the text belongs to; None for white space."""
-        row, index = self._pick(batch_or_char_index, char_index)
-        return row.char_to_token(index, sequence_index)
-
-    def char_to_word(self, batch_or_char_index, char_index=None, sequence_index=0):
-        """The word that a character of the text belongs to; None for white space."""
-        row, index = self._pick(batch_or_char_index, char_index)
-        return row.char_to_word(index, sequence_index)
-
-    def convert_to_tensors(self, tensor_type=None, prepend_batch_axis=False):
-        """Turns every entry into a tensor of "np", "pt", "tf" or "jax", in place."""
-        if tensor_type is None:
-            return self
-        make = _tensor_maker(tensor_type)
-        for key, value in self.data.items():
-            try:
-                self.data[key] = make([value] if prepend_batch_axis else value)
-            except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-                value = to_lists(value)
-                other = [leaf for leaf in _leaves(value) if not isinstance(leaf, Number)]
-                if other:
-                    reason = f"{other[0]!r:.60} is no number; leave {key!r} out or make it numbers"
-                elif _shape(value) is not None:
-                    reason = f"{error}"
-                elif key == "overflowing_tokens":
-                    reason = (
-                        "its rows differ in length; RoFormerTokenizerFast returns them as further "
-                        "rows instead"
+    def _plan_columns(self, sequences):
+        """One row a sample; what truncation cuts off becomes columns."""
+        options = self.options
+        overflows, truncates = options.return_overflowing_tokens, options.truncates
+        if overflows and options.truncation is TruncationStrategy.LONGEST_FIRST:
+            if any(len(sequence) == 2 for sequence in sequences):
+                raise ValueError(
+                    "Not possible to return overflowing tokens for pair of sequences with the "
+                    "`longest_first`. Please select another truncation strategy than "
+                    "`longest_first`, for instance `only_second` or `only_first`."
+                )
+        plan, overflowing, truncated = [], [], []
+        for sample, sequence in enumerate(sequences):
+            ranges, over, removed = (None, None), [], 0
+            if options.max_length is not None:
+                ids = [ids for ids, _ in sequence]
+                room = self._room(len(ids) == 2)
+                removed = sum(map(len, ids)) - room
+                if truncates and removed > 0:
+                    ranges, over = cut(
+                        ids, room, options.truncation, options.stride, options.truncation_side
                     )
-                else:
-                    reason = (
-                        "its rows differ in length; use padding=True and truncation=True to make "
-                        "the rows equally long"
-                    )
-                raise ValueError(f"Cannot make a tensor of {key!r}: {reason}.") from error
-        return self
+            plan.append((sample, *ranges))
+            overflowing.append(over)
+            truncated.append(removed)
+        if not overflows:
+            return plan, {}
+        return plan, {"overflowing_tokens": overflowing, "num_truncated_tokens": truncated}
 
-    def to(self, device, *, non_blocking=False):
-        """Moves PyTorch tensors to ``device``, in place."""
-        self.data = {
-            key: value.to(device=device, non_blocking=non_blocking)
-            if hasattr(value, "to")
-            else value
-            for key, value in self.data.items()
-        }
-        return self
+    def _plan_rows(self, sequences):
+        """A row for each sample and, with `return_overflowing_tokens`, rows of its overflow."""
+        plan = _whole_plan(sequences)
+        if self.options.truncates:
+            last = None if self.options.return_overflowing_tokens else 1
+            plan = [
+                (sample, *ranges)
+                for sample, sequence in enumerate(sequences)
+                for ranges in self._windows([len(ids) for ids, _ in sequence])[:last]
+            ]
+        if not self.options.return_overflowing_tokens:
+            return plan, {}
+        return plan, {"overflow_to_sample_mapping": [row[0] for row in plan]}
 
-    def __copy__(self):
-        other = type(self)()
-        other.__dict__.update(self.__dict__, data=copy.copy(self.data))
-        return other
+    def _windows(self, lengths):
+        """The ranges of the row and of its overflow, in the order of `tokenizers`."""
+        options, room = self.options, self._room(len(lengths) == 2)
+        if sum(lengths) <= room:
+            return [(None, None)]
+        kept = kept_lengths(lengths, room, options.truncation)
+        ranges = [
+            windows(length, size, options.stride, options.truncation_side)
+            for length, size in zip(lengths, kept, strict=True)
+        ]
+        if len(ranges) == 1:
+            return [(range_,) for range_ in ranges[0]]
+        main, *others = ranges[0]
+        rows = [(a, b) for a in others for b in ranges[1]]
+        return [(main, ranges[1][0]), *rows, *((main, b) for b in ranges[1][1:])]
+
+    # Rows -> columns
+
+    def _columns(self, packed, batched):
+        """The inputs that the call asks for, padded; and the lengths of the padded rows."""
+        options, firsts = self.options, packed.firsts
+        lengths = list(map(len, packed.ids))
+        data = {"input_ids": packed.ids}
+        if options.return_token_type_ids:
+            typed = options.add_special_tokens or self.flavour.types_bare_pairs
+            if firsts == lengths or not typed:
+                data["token_type_ids"] = [[0] * length for length in lengths]
+            else:
+                data["token_type_ids"] = [
+                    [0] * first + [1] * (length - first)
+                    for first, length in zip(firsts, lengths, strict=True)
+                ]
+        if options.return_attention_mask:
+            data["attention_mask"] = [[1] * length for length in lengths]
+        if options.return_special_tokens_mask:
+            head, tail = len(self.prefix), len(self.suffix)
+            data["special_tokens_mask"] = masks = []
+            for first, length in zip(firsts, lengths, strict=True):
+                mask = [1] * head + [0] * (first - head - tail) + [1] * tail
+                rest = length - first
+                masks.append(mask + [0] * (rest - tail) + [1] * tail if rest else mask)
+        if packed.offsets is not None:
+            data["offset_mapping"] = packed.offsets
+        padded = lengths
+        target = options.padded_length(lengths)
+        if target is not None:
+            padded = [max(length, target) for length in lengths]
+            fill = {**padding_values(self.core.tokens, options), "offset_mapping": (0, 0)}
+            for key, column in data.items():
+                data[key] = [
+                    pad_row(row, target, fill[key], options.padding_side) for row in column
+                ]
+        if options.return_length:
+            unpadded = batched and self.flavour.counts_before_padding
+            data["length"] = list(lengths if unpadded else padded)
+        return data, padded
+
+    def encodings(self, samples, plan, lengths):
+        """The rows of a plan, padded to `lengths`, as `Encoding` objects."""
+        options, tokens = self.options, self.core.tokens
+        sequences = [
+            [self._source_pieces(source) for source in sample if source is not None]
+            for sample in samples
+        ]
+        prefix, suffix = self._bare_pieces(self.prefix), self._bare_pieces(self.suffix)
+        second_type = int(options.add_special_tokens or self.flavour.types_bare_pairs)
+        encodings, leader = [], {}
+        for (sample, *ranges), length in zip(plan or _whole_plan(samples), lengths, strict=True):
+            parts = [(prefix, (0, len(prefix.ids)), 0, None)]
+            for number, pieces in enumerate(sequences[sample]):
+                kept = ranges[number] or (0, len(pieces.ids))
+                type_id = second_type if number else 0
+                parts.append((pieces, kept, type_id, number))
+                parts.append((suffix, (0, len(suffix.ids)), type_id, None))
+            encoding = Encoding.of(parts, len(sequences[sample]))
+            encoding.pad(
+                length,
+                side=options.padding_side,
+                pad_id=tokens.pad_id,
+                pad_token=tokens.pad_token,
+                pad_type_id=options.pad_token_type_id,
+            )
+            if sample in leader:
+                leader[sample].overflowing.append(encoding)
+            leader.setdefault(sample, encoding)
+            encodings.append(encoding)
+        return encodings
+
+
+def _whole_plan(samples):
+    return [(sample, None, None) for sample in range(len(samples))]

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
 
 from keras_roformer.tokenizers.core import FastCore, SlowCore
-from keras_roformer.tokenizers.packing import TruncationStrategy, kept_lengths, windows
+from keras_roformer.tokenizers.flavours import FAST, SLOW
 from keras_roformer.tokenizers.pretrained_tokenizer import TokenizerBase
 from keras_roformer.tokenizers.vocab import (
     check_vocab,
@@ -21,8 +21,8 @@ from keras_roformer.tokenizers.vocab import (
 def _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=False):
     """The vocabulary and the rest of a tokenizer.json (or None) that a constructor was given.
 
-    Settles what ``arguments`` leave open: by the normalizer of a tokenizer.json that is all there
-    is, else by the defaults. Where the two files disagree there is a warning, and ``json_first``
+    Settles what `arguments` leave open: by the normalizer of a tokenizer.json that is all there
+    is, else by the defaults. Where the two files disagree there is a warning, and `json_first`
     says which one counts.
     """
     vocab = kwargs.pop("vocab", None)
@@ -71,7 +71,7 @@ _UNSET = _Unset()
 class RoFormerTokenizer(TokenizerBase):
     """RoFormer's tokenizer: jieba words, and BERT's WordPiece for words not in the vocabulary.
 
-    Gives the ids of transformers' (slow) RoFormerTokenizer or, with ``use_jieba=False``, of its
+    Gives the ids of transformers' (slow) RoFormerTokenizer or, with `use_jieba=False`, of its
     BertTokenizer, which the character-level checkpoints use.
 
     Args:
@@ -83,18 +83,18 @@ class RoFormerTokenizer(TokenizerBase):
         tokenize_chinese_chars: whether a Chinese character is a word in basic tokenization.
         strip_accents: whether to take accents off; None for "if lower-casing".
         use_jieba: whether jieba cuts the text; False for character-level checkpoints.
-        user_dict: further words for jieba: a path of a jieba dictionary, words, ``(word,
-            frequency)`` tuples, or a mapping; saved with the tokenizer. Without a frequency jieba
+        user_dict: further words for jieba: a path of a jieba dictionary, words, `(word,
+            frequency)` tuples, or a mapping; saved with the tokenizer. Without a frequency jieba
             takes one that keeps the word whole where it can. A word that is not in the vocabulary
             is still split into its characters: `train_new_from_iterator` or `add_tokens` add it.
         tokenizer_file: path of a tokenizer.json to take the vocabulary from instead.
-        vocab: a ``{token: id}`` mapping instead of a file.
-        **kwargs: ``bos_token``, ``eos_token``, ``additional_special_tokens``,
-            ``model_max_length``, ``padding_side``, ``truncation_side``, ``model_input_names``,
-            ``clean_up_tokenization_spaces``, ``split_special_tokens``, ``added_tokens_decoder``.
+        vocab: a `{token: id}` mapping instead of a file.
+        **kwargs: `bos_token`, `eos_token`, `additional_special_tokens`,
+            `model_max_length`, `padding_side`, `truncation_side`, `model_input_names`,
+            `clean_up_tokenization_spaces`, `split_special_tokens`, `added_tokens_decoder`.
 
     Raises:
-        ImportError: if ``use_jieba`` and rjieba is not installed.
+        ImportError: if `use_jieba` and rjieba is not installed.
         ValueError: for a file that is no vocabulary.
 
     Example:
@@ -102,6 +102,9 @@ class RoFormerTokenizer(TokenizerBase):
         >>> tokenizer.tokenize("今天天气非常好。")
         ['今', '天', '天', '气', '非常', '好', '。']
     """
+
+    _flavour = SLOW
+    is_fast = SLOW.is_fast
 
     def __init__(
         self,
@@ -131,35 +134,32 @@ class RoFormerTokenizer(TokenizerBase):
             unk_token=unk_token, sep_token=sep_token, pad_token=pad_token, cls_token=cls_token,
             mask_token=mask_token,
         )  # fmt: skip
-        self._start(vocab, special, arguments, kwargs)
+        super().__init__(vocab, special, arguments, kwargs)
 
     @property
     def vocab(self):
         """Token -> id, without added tokens."""
-        return self._vocab
+        return self._table.vocab
 
     @property
     def ids_to_tokens(self):
         """Id -> token, without added tokens."""
-        return dict(self._tokens)
+        return {index: token for token, index in self._table.vocab.items()}
 
-    def _lowers(self):
+    def _lowers_added_tokens(self):
         return self.do_lower_case and self.init_kwargs["do_basic_tokenize"]
 
     def _prepared(self, word):
         # By character, as the text's: the lower case of a whole word may end in another sigma.
-        return "".join(map(str.lower, word)) if self._lowers() else word
+        return "".join(map(str.lower, word)) if self._lowers_added_tokens() else word
 
-    def _make_core(self):
+    def _make_core(self, tokens):
         settings = self.init_kwargs
         return SlowCore(
-            self._vocab,
-            self._added,
-            self.unk_token,
+            tokens,
             self.segmenter,
             lower=self.do_lower_case,
             basic=settings["do_basic_tokenize"],
-            special_tokens=self.all_special_tokens,
             strip_accents=settings["strip_accents"],
             chinese=settings["tokenize_chinese_chars"],
             never_split=settings["never_split"],
@@ -169,41 +169,15 @@ class RoFormerTokenizer(TokenizerBase):
         """The parts of a word that is not in the vocabulary."""
         return self.core.rule.parts(word)
 
-    def _plan(self, sequences, options, core):
-        """One row a sample; what truncation cuts off stands beside it."""
-        if options.overflowing and options.truncation is TruncationStrategy.LONGEST_FIRST:
-            if any(len(sequence) == 2 for sequence in sequences):
-                raise ValueError(
-                    "Not possible to return overflowing tokens for pair of sequences with the "
-                    "`longest_first`. Please select another truncation strategy than "
-                    "`longest_first`, for instance `only_second` or `only_first`."
-                )
-        truncates = options.truncation is not TruncationStrategy.DO_NOT_TRUNCATE
-        plan, overflowing, truncated = [], [], []
-        for sample, sequence in enumerate(sequences):
-            cut, over, removed = (None, None), [], 0
-            if options.max_length is not None and (truncates or options.overflowing):
-                ids = [ids for ids, _ in sequence]
-                room = self._room(len(ids) == 2, options, core)
-                removed = sum(map(len, ids)) - room
-                if truncates and removed > 0:
-                    cut, over = self._cut(ids, room, options.truncation, options.stride)
-            plan.append((sample, *cut))
-            overflowing.append(over)
-            truncated.append(removed)
-        if options.overflowing:
-            return plan, {"overflowing_tokens": overflowing, "num_truncated_tokens": truncated}
-        return plan, {}
-
 
 class RoFormerTokenizerFast(TokenizerBase):
     """RoFormer's fast tokenizer: `RoFormerTokenizer` with the ways of the `tokenizers` library.
 
-    Gives the ids and offsets of transformers' RoFormerTokenizerFast or, with ``use_jieba=False``,
+    Gives the ids and offsets of transformers' RoFormerTokenizerFast or, with `use_jieba=False`,
     of its BertTokenizerFast. They differ from the slow one's on odd strings (see `rules.py`). It
     normalises with `tokenizers`, reads and writes tokenizer.json, and is pickled like any object.
 
-    Args: as `RoFormerTokenizer`, without ``do_basic_tokenize`` and ``never_split``; and
+    Args: as `RoFormerTokenizer`, without `do_basic_tokenize` and `never_split`; and
         tokenizer_file: path of a tokenizer.json.
 
     Example:
@@ -212,7 +186,8 @@ class RoFormerTokenizerFast(TokenizerBase):
         [None, 0, 1, 2, 3, 4, 5, 6, None]
     """
 
-    is_fast = True
+    _flavour = FAST
+    is_fast = FAST.is_fast
     slow_tokenizer_class = RoFormerTokenizer
 
     def __init__(
@@ -242,15 +217,15 @@ class RoFormerTokenizerFast(TokenizerBase):
             unk_token=unk_token, sep_token=sep_token, pad_token=pad_token, cls_token=cls_token,
             mask_token=mask_token,
         )  # fmt: skip
-        self._start(vocab, special, arguments, kwargs)
+        super().__init__(vocab, special, arguments, kwargs)
 
     @property
     def vocab(self):
         """Token -> id, with added tokens."""
         return self.get_vocab()
 
-    def _lowers(self):
-        return self.do_lower_case
+    def _lowers_added_tokens(self):
+        return False
 
     def _prepared(self, word):
         return normalizers.BertNormalizer(**self._normalizer()).normalize_str(word)
@@ -264,11 +239,9 @@ class RoFormerTokenizerFast(TokenizerBase):
             lowercase=self.do_lower_case,
         )
 
-    def _make_core(self):
+    def _make_core(self, tokens):
         return FastCore(
-            self._vocab,
-            self._added,
-            self.unk_token,
+            tokens,
             self.segmenter,
             normalizer=self._normalizer(),
             prefix=self._prefix,
@@ -279,46 +252,13 @@ class RoFormerTokenizerFast(TokenizerBase):
         """The parts of a word that is not in the vocabulary."""
         return [word[start:end] for start, end in self.core.rule.splits(word, known=False)]
 
-    def _plan(self, sequences, options, core):
-        """One row a sample and, with ``return_overflowing_tokens``, its overflowing rows."""
-        extra = {}
-        if options.truncation is TruncationStrategy.DO_NOT_TRUNCATE:
-            plan = [(sample, None, None) for sample in range(len(sequences))]
-        else:
-            plan = []
-            for sample, sequence in enumerate(sequences):
-                rows = self._windows([len(ids) for ids, _ in sequence], options, core)
-                if not options.overflowing:
-                    rows = rows[:1]
-                plan += [(sample, *ranges) for ranges in rows]
-        if options.overflowing:
-            extra["overflow_to_sample_mapping"] = [row[0] for row in plan]
-        return plan, extra
-
-    def _windows(self, lengths, options, core):
-        """The ranges of the row and of its overflow, in the order of `tokenizers`."""
-        room = self._room(len(lengths) == 2, options, core)
-        if sum(lengths) <= room:
-            return [(None, None)]
-        ranges = [
-            windows(length, size, options.stride, self.truncation_side)
-            for length, size in zip(
-                lengths, kept_lengths(lengths, room, options.truncation), strict=True
-            )
-        ]
-        if len(ranges) == 1:
-            return [(range_,) for range_ in ranges[0]]
-        main, *others = ranges[0]
-        rows = [(a, b) for a in others for b in ranges[1]]
-        return [(main, ranges[1][0]), *rows, *((main, b) for b in ranges[1][1:])]
-
     # The `tokenizers` library's own object
 
     def _make_backend(self, pre_tokenizer):
         unk = self.unk_token
         backend = Tokenizer(
             models.WordPiece(
-                self._vocab,
+                self._table.vocab,
                 unk_token=unk,
                 continuing_subword_prefix=self._prefix,
                 max_input_chars_per_word=self._limit,
@@ -328,7 +268,7 @@ class RoFormerTokenizerFast(TokenizerBase):
         backend.pre_tokenizer = pre_tokenizer
         cls, sep = self.cls_token, self.sep_token
         if cls is not None and sep is not None:
-            ids = self.core.prefix[0], self.core.suffix[0]
+            ids = self._tokens.prefix[0], self._tokens.suffix[0]
             backend.post_processor = processors.TemplateProcessing(
                 single=f"{cls}:0 $A:0 {sep}:0",
                 pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",

@@ -1,6 +1,6 @@
 """One word -> its pieces: the rules of the slow and of the fast tokenizer, as data flows.
 
-A *piece* is ``(token, start, end)``: a vocabulary entry and the half-open range of the word's
+A *piece* is `(token, start, end)`: a vocabulary entry and the half-open range of the word's
 characters that it stands for. A rule is a pure function of the word, so callers remember results.
 
 The two rules are those of transformers 4.57.6, which differ on odd strings:
@@ -32,7 +32,7 @@ _ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
 def remember(table, function, key):
-    """``function(key)``, kept in the dict ``table`` unless ``key`` is long.
+    """`function(key)`, kept in the dict `table` unless `key` is long.
 
     A full table is emptied, so memory is bounded. Threads may share a table: the worst that a race
     costs is computing a value twice.
@@ -46,7 +46,7 @@ def remember(table, function, key):
 
 
 class Memo(dict):
-    """``function`` of a string, computed once for each short one."""
+    """`function` of a string, computed once for each short one."""
 
     def __init__(self, function):
         super().__init__()
@@ -57,19 +57,19 @@ class Memo(dict):
 
 
 def is_punctuation(char):
-    """Whether BERT splits at ``char``: Unicode's punctuation and ASCII's symbols."""
+    """Whether BERT splits at `char`: Unicode's punctuation and ASCII's symbols."""
     return char in _ASCII_PUNCTUATION or unicodedata.category(char)[0] == "P"
 
 
 class WordPiece:
-    """Greedy longest match first: ``unaffable -> un ##aff ##able``, or one unknown token."""
+    """Greedy longest match first: `unaffable -> un ##aff ##able`, or one unknown token."""
 
     def __init__(self, vocab, unk_token, prefix="##", limit=MAX_WORD):
         self.vocab, self.unk_token, self.prefix, self.limit = vocab, unk_token, prefix, limit
         self.longest = max(map(len, vocab), default=0)
 
     def __call__(self, chars, starts, ends):
-        """Pieces of the characters ``chars`` (a str), which stand at ``starts`` and ``ends``."""
+        """Pieces of the characters `chars` (a str), which stand at `starts` and `ends`."""
         length, pieces, begin = len(chars), [], 0
         if length > self.limit:
             return [(self.unk_token, starts[0], ends[-1])]
@@ -87,7 +87,7 @@ class WordPiece:
 
 
 def _is_chinese(char):
-    """Whether BERT counts ``char`` as Chinese: the Han blocks that its authors listed."""
+    """Whether BERT counts `char` as Chinese: the Han blocks that its authors listed."""
     code = ord(char)
     return (
         0x4E00 <= code <= 0x9FFF
@@ -100,7 +100,7 @@ def _is_chinese(char):
 
 
 def _joins(cluster, char):
-    """Whether NFC may change ``char`` together with the ``cluster`` before it."""
+    """Whether NFC may change `char` together with the `cluster` before it."""
     if unicodedata.combining(char):
         return True
     if unicodedata.category(char)[0] != "M" and not "\u1160" <= char <= "\u11ff":
@@ -136,7 +136,7 @@ class SlowRule:
         return self._basic(word)
 
     def parts(self, word):
-        """What WordPiece would see of ``word`` if it were not in the vocabulary."""
+        """What WordPiece would see of `word` if it were not in the vocabulary."""
         rule = copy.copy(self)
         rule.whole_words = False
         rule.never_split = rule.protected = frozenset()
@@ -161,7 +161,7 @@ class SlowRule:
         return " " if category == "Zs" else char
 
     def _clusters(self, word):
-        """Cleaned ``word`` in units that NFC treats alone: ``(string, start, end)``."""
+        """Cleaned `word` in units that NFC treats alone: `(string, start, end)`."""
         cluster, start, end, open_ = "", 0, 0, False
         for index, char in enumerate(word):
             char = self._clean[char]
@@ -192,7 +192,7 @@ class SlowRule:
                 yield composed, start, end
 
     def _finish_cluster(self, cluster):
-        """What a cluster adds to its token: ``(character, is punctuation)`` each."""
+        """What a cluster adds to its token: `(character, is punctuation)` each."""
         if self.lower:
             cluster = cluster.lower()
         if self.strip:
@@ -265,7 +265,7 @@ class SlowRule:
 class FastRule:
     """RoFormerTokenizerFast's rule for one word of already normalised text.
 
-    Also gives the normalisation: ``normal[char]``, the text's normalised form being that of its
+    Also gives the normalisation: `normal[char]`, the text's normalised form being that of its
     characters one after the other (Rust's BertNormalizer has no rule that looks further).
     """
 
@@ -290,7 +290,7 @@ class FastRule:
             self.kind = Memo(lambda c: kinds[len(bert_split(f"a{c}a"))])
 
     def splits(self, word, known=True):
-        """``(start, end)`` of the parts of ``word`` that WordPiece sees one by one."""
+        """`(start, end)` of the parts of `word` that WordPiece sees one by one."""
         if known and self.whole_words and word in self.vocab:
             return [(0, len(word))]
         splits, start = [], None
@@ -308,7 +308,7 @@ class FastRule:
         return splits
 
     def __call__(self, word):
-        """Pieces of each split of ``word``: a list of lists."""
+        """Pieces of each split of `word`: a list of lists."""
         return [
             self.wordpiece(word[start:end], range(start, end), range(start + 1, end + 1))
             for start, end in self.splits(word)

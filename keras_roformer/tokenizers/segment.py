@@ -13,10 +13,10 @@ _MISSING = (
 
 
 def load_user_words(user_dict):
-    """A user dictionary as a list of ``(word, frequency or None, tag)``.
+    """A user dictionary as a list of `(word, frequency or None, tag)`.
 
-    ``user_dict`` is jieba's text format, in a file (one ``word [frequency] [tag]`` a line), or an
-    iterable of words, ``(word, frequency)`` or ``(word, frequency, tag)``, or a mapping from word
+    `user_dict` is jieba's text format, in a file (one `word [frequency] [tag]` a line), or an
+    iterable of words, `(word, frequency)` or `(word, frequency, tag)`, or a mapping from word
     to frequency.
     """
     if user_dict is None:
@@ -57,7 +57,7 @@ def load_user_words(user_dict):
 class Segmenter:
     """jieba with its standard dictionary plus the user's words; pickles as the words alone.
 
-    ``prepare`` brings a word to the form in which a tokenizer's text comes to jieba (lower case);
+    `prepare` brings a word to the form in which a tokenizer's text comes to jieba (lower case);
     jieba learns both.
     """
 
@@ -82,7 +82,7 @@ class Segmenter:
         self.cut = jieba.cut
 
     def __call__(self, text):
-        """The words of ``text``, in order; joined they are ``text`` again."""
+        """The words of `text`, in order; joined they are `text` again."""
         return self.cut(text, False)
 
     def __getstate__(self):

@@ -1,13 +1,18 @@
-"""Finding a tokenizer's files and reading what they say. Reading never runs code."""
+"""Finding a tokenizer's files, reading what they say, and its tokens as JSON.
 
+Reading never runs code.
+"""
+
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from tokenizers import AddedToken
 
 from keras_roformer.config import read_json
 from keras_roformer.hub import resolve
-from keras_roformer.tokenizers.special import as_added
+from keras_roformer.tokenizers.token_table import as_added
 from keras_roformer.tokenizers.vocab import json_added_tokens
 
 _NAMES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
@@ -15,7 +20,7 @@ _NAMES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_token
 
 
 def find_files(name_or_path, *, subfolder="", **hub):
-    """The directory that holds the files of ``name_or_path``: directory, preset or hub id."""
+    """The directory that holds the files of `name_or_path`: directory, preset or hub id."""
     if not isinstance(name_or_path, (str, os.PathLike)):
         raise TypeError(
             f"Give a directory, the name of a preset or a hub id, not {name_or_path!r}."
@@ -27,8 +32,8 @@ def find_files(name_or_path, *, subfolder="", **hub):
 
 
 def _with_tokens(value, special=False):
-    """``value`` with AddedTokens in place of the dicts that stand for them: those that say so or,
-    where all tokens are ``special``, every one."""
+    """`value` with AddedTokens in place of the dicts that stand for them: those that say so or,
+    where all tokens are `special`, every one."""
     if isinstance(value, dict) and (special or value.get("__type") == "AddedToken"):
         return as_added(value, special)
     if isinstance(value, dict):
@@ -39,7 +44,7 @@ def _with_tokens(value, special=False):
 
 
 def tokenizer_class(directory):
-    """The tokenizer class that the files in ``directory`` name, or None."""
+    """The tokenizer class that the files in `directory` name, or None."""
     for name in ("tokenizer_config.json", "config.json"):
         path = Path(directory) / name
         if path.is_file():
@@ -93,7 +98,7 @@ def read_settings(path):
 def _added_in_older_files(files, settings):
     """The added tokens of a directory from before tokenizer_config.json had them: id -> AddedToken.
 
-    ``settings`` get the special tokens that special_tokens_map.json names.
+    `settings` get the special tokens that special_tokens_map.json names.
     """
     added = {}
     if "special_tokens_map.json" in files:
@@ -112,3 +117,23 @@ def _added_in_older_files(files, settings):
         path = files["tokenizer.json"]
         added |= json_added_tokens(read_json(path), path)
     return added
+
+
+def json_text(content):
+    """The text of a JSON file."""
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def tokens_to_json(value, typed=True):
+    """`value` with its AddedTokens as dicts, as tokenizer_config.json has them."""
+    if isinstance(value, AddedToken):
+        state = value.__getstate__()
+        if typed:
+            return {**state, "__type": "AddedToken"}
+        state.pop("special")
+        return state
+    if isinstance(value, Mapping):
+        return {key: tokens_to_json(item, typed) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [tokens_to_json(item, typed) for item in value]
+    return value

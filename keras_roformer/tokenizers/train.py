@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 
 def count_words(core, texts):
-    """How often each word stands in ``texts``, an iterable of texts or of lists of texts."""
+    """How often each word stands in `texts`, an iterable of texts or of lists of texts."""
     counts = Counter()
     for item in texts:
         for text in [item] if isinstance(item, str) or not isinstance(item, Iterable) else item:
@@ -26,7 +26,7 @@ def count_words(core, texts):
 def make_vocab(
     counts, split, special_tokens, vocab_size, whole_words, min_frequency=0, prefix="##", **trainer
 ):
-    """``{token: id}`` of at most ``vocab_size`` tokens for words counted in ``counts``.
+    """`{token: id}` of at most `vocab_size` tokens for words counted in `counts`.
 
     It holds the special tokens, every single character, the most frequent words that jieba keeps
     whole, and WordPiece's pieces for what is not Chinese; these two share the room by how many
@@ -70,7 +70,7 @@ def _frequent(counter):
 
 
 def _train(runs, share, prefix, arguments):
-    """At most ``share`` WordPiece pieces of more than one character for counted runs."""
+    """At most `share` WordPiece pieces of more than one character for counted runs."""
     model = Tokenizer(models.WordPiece(unk_token="[UNK]", continuing_subword_prefix=prefix))
     model.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     alphabet = {char for run in runs for char in run} | {

@@ -11,7 +11,7 @@ from keras_roformer.config import read_json
 
 
 def read_vocab(path):
-    """``vocab.txt`` as ``{token: id}``: one token a line, its id is the line's number from 0.
+    """`vocab.txt` as `{token: id}`: one token a line, its id is the line's number from 0.
 
     A byte order mark and CRLF line ends are taken off. A token on two lines keeps its last id, as
     in transformers, and a warning names it. Raises ValueError for a file that is no vocabulary.
@@ -50,7 +50,7 @@ def read_vocab(path):
 
 
 def check_vocab(vocab, source):
-    """``vocab`` as a dict, checked to map tokens to ids of their own; ``source`` is where from."""
+    """`vocab` as a dict, checked to map tokens to ids of their own; `source` is where from."""
     if not isinstance(vocab, Mapping) or not vocab:
         raise ValueError(f"{source} must map tokens to ids and not be empty; got {vocab!r:.60}.")
     for token, index in vocab.items():
@@ -67,13 +67,13 @@ def check_vocab(vocab, source):
 
 
 def vocab_text(vocab):
-    """``{token: id}`` as a ``vocab.txt`` has it; ids without a token are ``[unusedN]`` lines."""
+    """`{token: id}` as a `vocab.txt` has it; ids without a token are `[unusedN]` lines."""
     tokens = {index: token for token, index in vocab.items()}
     return "".join(tokens.get(i, f"[unused{i}]") + "\n" for i in range(max(tokens) + 1))
 
 
 def read_tokenizer_json(path):
-    """The content of a ``tokenizer.json``, checked to be a WordPiece model; no code is run."""
+    """The content of a `tokenizer.json`, checked to be a WordPiece model; no code is run."""
     content = read_json(Path(path))
     model = content.get("model")
     kind = model.get("type") if isinstance(model, dict) else None
@@ -92,7 +92,7 @@ def read_tokenizer_json(path):
 
 
 def json_added_tokens(content, path):
-    """The added tokens in the ``content`` of the tokenizer.json at ``path``: id -> AddedToken."""
+    """The added tokens in the `content` of the tokenizer.json at `path`: id -> AddedToken."""
     tokens = {}
     for token in content.get("added_tokens") or []:
         known = isinstance(token, dict) and isinstance(token.get("content"), str)

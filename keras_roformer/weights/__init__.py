@@ -1,6 +1,19 @@
-"""Weight files of every family, to and from one dict of NumPy arrays. Imports no framework."""
+"""Weight files of every family, to and from one dict of NumPy arrays. Imports no framework.
 
-from keras_roformer.weights.checkpoint import FORMATS, Found, find, read, write
-from keras_roformer.weights.weight_files import CheckpointError
+A name is imported when it is first asked for: hub.py and the command read the table of formats,
+which needs neither NumPy nor the readers.
+"""
 
-__all__ = ["FORMATS", "CheckpointError", "Found", "find", "read", "write"]
+import importlib
+
+_MODULE_OF = {
+    **dict.fromkeys(("FORMATS", "Found", "find", "read", "write"), "checkpoint"),
+    "CheckpointError": "weight_files",
+}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

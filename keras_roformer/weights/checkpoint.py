@@ -13,25 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_roformer.hub import WEIGHT_FILES
 from keras_roformer.saving import atomic, sync_directory
-from keras_roformer.weights import (
-    flax_msgpack,
-    layouts,
-    names,
-    pytorch_bin,
-    safetensors_file,
-    tf_checkpoint,
-    tf_h5,
-)
+from keras_roformer.weights import formats, layouts, names
+from keras_roformer.weights.formats import Format
 from keras_roformer.weights.weight_files import CheckpointError, check_dtype, check_readable
 
-#: Weight files by format, in the order in which a directory is searched; these are written, too.
-FORMATS: dict[str, str] = WEIGHT_FILES
-#: The format of the original TensorFlow code and bert4keras, `bert_model.ckpt.index` and
-#: `bert_model.ckpt.data-…`, which is only read, and searched for last.
-ORIGINAL = "original"
+# The formats that are written → the name of a file with all weights, in the order of the search.
+FORMATS: dict[str, str] = {name: formats.TABLE[name].file for name in formats.WRITTEN}
+
 _UNITS = {"GIB": 2**30, "MIB": 2**20, "KIB": 2**10, "GB": 10**9, "MB": 10**6, "KB": 10**3}
+# Layout → how its tensors become canonical.
+_TO_CANONICAL = {name: pair[0] for name, pair in layouts.LAYOUTS.items()}
+_TO_CANONICAL["original"] = names.from_original
 
 
 @dataclass(frozen=True)
@@ -46,46 +39,37 @@ class Found:
 def find(directory: str | Path, format: str | None = None) -> Found:
     """The weights of a directory (or one weight file), of any format or of the one asked for.
 
-    A whole file goes before shards; formats are tried in the order of `FORMATS`, `ORIGINAL` last.
+    A whole file goes before shards; formats are tried in the order of `formats.TABLE`.
     """
     directory = Path(directory)
-    readable = {**FORMATS, ORIGINAL: "bert_model.ckpt.index"}
-    _check_format(format, readable)
-    wanted = {format: readable[format]} if format else readable
+    _check_format(format, formats.TABLE)
+    wanted = [formats.TABLE[format]] if format else list(formats.TABLE.values())
     if directory.is_file():
-        for name, file in wanted.items():
-            if directory.suffix == Path(file).suffix:
-                return Found(name, (directory,))
+        for row in wanted:
+            if directory.suffix == Path(row.file).suffix:
+                return Found(row.name, (directory,))
         raise CheckpointError(
             f"{directory}: expected a weight file that ends in "
-            f"{', '.join(Path(file).suffix for file in wanted.values())}."
+            f"{', '.join(Path(row.file).suffix for row in wanted)}."
         )
     if not directory.is_dir():
         raise CheckpointError(f"{directory}: there is no such directory; check the path.")
-    for name, file in wanted.items():
-        if name == ORIGINAL:  # whose name says nothing
-            indices = originals(directory)
-            if len(indices) > 1:
-                raise CheckpointError(
-                    f"{directory}: several TensorFlow checkpoints "
-                    f"({', '.join(path.name for path in indices)}); give the path of one of them."
-                )
-            if indices:
-                return Found(name, (indices[0],))
-        if (directory / file).is_file():
-            return Found(name, (directory / file,))
-        if (directory / f"{file}.index.json").is_file():
-            return _read_index(name, directory / f"{file}.index.json")
+    for row in wanted:
+        whole = row.whole_files(directory)
+        if len(whole) > 1:
+            raise CheckpointError(
+                f"{directory}: several TensorFlow checkpoints "
+                f"({', '.join(path.name for path in whole)}); give the path of one of them."
+            )
+        if whole:
+            return Found(row.name, (whole[0],))
+        if (directory / row.index_file).is_file():
+            return _read_index(row, directory / row.index_file)
     present = sorted(entry.name for entry in directory.iterdir())[:20]
     raise CheckpointError(
-        f"{directory}: no weights here; expected one of {', '.join(wanted.values())} (or its "
-        f".index.json with shards), found {', '.join(present) or 'an empty directory'}."
+        f"{directory}: no weights here; expected one of {', '.join(row.file for row in wanted)} "
+        f"(or its .index.json with shards), found {', '.join(present) or 'an empty directory'}."
     )
-
-
-def originals(directory: str | Path) -> list[Path]:
-    """The index files of the `ORIGINAL` checkpoints in a directory."""
-    return sorted(Path(directory).glob("*.ckpt*.index"))
 
 
 def read(directory: str | Path, format: str | None = None) -> dict[str, np.ndarray]:
@@ -93,7 +77,7 @@ def read(directory: str | Path, format: str | None = None) -> dict[str, np.ndarr
 
     Args:
         directory: where the files are.
-        format: one of `FORMATS`, or `ORIGINAL`; by default the first that is there.
+        format: a name in `formats.TABLE`; by default the first that is there.
 
     Raises:
         CheckpointError: no weights, or files that are broken, hostile or of another kind.
@@ -101,11 +85,17 @@ def read(directory: str | Path, format: str | None = None) -> dict[str, np.ndarr
     found = find(directory, format)
     tensors: dict[str, np.ndarray] = {}
     for path in found.files:
-        stored, layout = _read_file(found.format, path)
+        row = formats.TABLE[found.format]
+        stored, metadata = row.code.read(path)
+        layout = metadata.get("format", row.layout)  # transformers' TF and Flax save here too
+        if layout != row.layout and layout not in layouts.LAYOUTS:
+            raise CheckpointError(
+                f"{path}: its metadata says format {layout!r}, expected one of "
+                f"{', '.join(layouts.LAYOUTS)}; save it again with one of these libraries."
+            )
         _check_weight_map(found, path, stored)
         try:
-            to_canonical = names.from_original if layout == ORIGINAL else layouts.LAYOUTS[layout][0]
-            canonical = to_canonical(stored)
+            canonical = _TO_CANONICAL[layout](stored)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
         if repeated := canonical.keys() & tensors.keys():
@@ -123,7 +113,7 @@ def write(
     metadata: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """Saves canonical tensors as transformers names its files; returns the files.
+    """Save canonical tensors as transformers names its files; gives the files.
 
     Wherever a save is killed, the directory holds this format's old weights or the new ones, whole:
     new files are written beside and renamed, and what they replace is removed last. One process at
@@ -140,24 +130,23 @@ def write(
     """
     directory = Path(directory)
     _check_format(format, FORMATS)
-    limit = _parse_size(max_shard_size)
+    row, limit = formats.TABLE[format], _parse_size(max_shard_size)
+    metadata = {"format": row.layout, **(metadata or {})}
+    whole, index = directory / row.file, directory / row.index_file
     for name, array in tensors.items():
-        check_dtype(directory / FORMATS[format], name, getattr(array, "dtype", type(array)))
+        check_dtype(whole, name, getattr(array, "dtype", type(array)))
     directory.mkdir(parents=True, exist_ok=True)
-    layout = {"tensorflow": "tf", "flax": "flax"}.get(format, "pt")
-    stored = layouts.LAYOUTS[layout][1](tensors, kinds)
-    stem, suffix = Path(FORMATS[format]).stem, Path(FORMATS[format]).suffix
-    for leftover in directory.glob(f".{stem}*.tmp"):  # of a save that was killed
+    stored = layouts.LAYOUTS[row.layout][1](tensors, kinds)
+    for leftover in directory.glob(f".{whole.stem}*.tmp"):  # of a save that was killed
         shutil.rmtree(leftover, ignore_errors=True)
 
     shards = _split(stored, limit)
-    whole, index = directory / FORMATS[format], directory / f"{FORMATS[format]}.index.json"
     if len(shards) == 1:
         with atomic(whole) as temporary:
-            _write_file(format, temporary, shards[0], metadata)
+            row.code.write(temporary, shards[0], metadata)
         files, outdated = [whole], [index]
     else:
-        files = _write_shards(directory, format, shards, metadata)
+        files = _write_shards(row, directory, shards, metadata)
         weight_map = {
             name: file.name for file, shard in zip(files, shards, strict=True) for name in shard
         }
@@ -168,7 +157,8 @@ def write(
         outdated = [whole]
 
     # The new weights count from here on; what was there before goes.
-    shard_name = re.compile(rf"{re.escape(stem)}(\.new)*-\d{{5}}-of-\d{{5}}{re.escape(suffix)}")
+    stem, suffix = re.escape(whole.stem), re.escape(whole.suffix)
+    shard_name = re.compile(rf"{stem}(\.new)*-\d{{5}}-of-\d{{5}}{suffix}")
     outdated += [entry for entry in directory.iterdir() if shard_name.fullmatch(entry.name)]
     for path in outdated:
         if path not in files:
@@ -177,9 +167,14 @@ def write(
     return files
 
 
-def _write_shards(directory, format, shards, metadata) -> list[Path]:
-    """Writes shards under names that are free, so that an older set stays whole beside them."""
-    stem, suffix = Path(FORMATS[format]).stem, Path(FORMATS[format]).suffix
+def _write_shards(
+    row: Format,
+    directory: Path,
+    shards: list[dict[str, np.ndarray]],
+    metadata: Mapping[str, str],
+) -> list[Path]:
+    """Write shards under names that are free, so that an older set stays whole beside them."""
+    stem, suffix = Path(row.file).stem, Path(row.file).suffix
     while any(directory.glob(f"{stem}-*-of-{len(shards):05d}{suffix}")):
         stem += ".new"
     files: list[Path] = []
@@ -187,7 +182,7 @@ def _write_shards(directory, format, shards, metadata) -> list[Path]:
         for number, shard in enumerate(shards, 1):
             files.append(directory / f"{stem}-{number:05d}-of-{len(shards):05d}{suffix}")
             with atomic(files[-1]) as temporary:
-                _write_file(format, temporary, shard, metadata, sharded=True)
+                row.code.write(temporary, shard, metadata, is_shard=True)
     except BaseException:
         for file in files:
             file.unlink(missing_ok=True)
@@ -195,38 +190,7 @@ def _write_shards(directory, format, shards, metadata) -> list[Path]:
     return files
 
 
-def _read_file(format: str, path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """The stored tensors of one file and their layout."""
-    if format == ORIGINAL:
-        return tf_checkpoint.read(path), ORIGINAL
-    if format == "pytorch":
-        return pytorch_bin.read(path), "pt"
-    if format == "tensorflow":
-        return tf_h5.read(path), "tf"
-    if format == "flax":
-        return flax_msgpack.read(path), "flax"
-    stored, metadata = safetensors_file.read(path)
-    layout = metadata.get("format", "pt")  # transformers' TF and Flax classes save here too
-    if layout not in layouts.LAYOUTS:
-        raise CheckpointError(
-            f"{path}: its metadata says format {layout!r}, expected one of "
-            f"{', '.join(layouts.LAYOUTS)}; save it again with one of these libraries."
-        )
-    return stored, layout
-
-
-def _write_file(format, path, stored, metadata, sharded=False) -> None:
-    if format == "safetensors":
-        safetensors_file.write(path, stored, {"format": "pt", **(metadata or {})})
-    elif format == "pytorch":
-        pytorch_bin.write(path, stored)
-    elif format == "tensorflow":
-        (tf_h5.write_shard if sharded else tf_h5.write)(path, stored)
-    else:
-        flax_msgpack.write(path, stored)
-
-
-def _read_index(format: str, path: Path) -> Found:
+def _read_index(row: Format, path: Path) -> Found:
     """The shards that an index names, each of which must be a file beside it."""
     check_readable(path)
     try:
@@ -250,7 +214,7 @@ def _read_index(format: str, path: Path) -> Found:
             )
     if not files:
         raise CheckpointError(f"{path}: its 'weight_map' is empty; download or save it again.")
-    return Found(format, tuple(path.parent / file for file in files), weight_map)
+    return Found(row.name, tuple(path.parent / file for file in files), weight_map)
 
 
 def _check_weight_map(found: Found, path: Path, stored: Mapping[str, np.ndarray]) -> None:
@@ -264,7 +228,7 @@ def _check_weight_map(found: Found, path: Path, stored: Mapping[str, np.ndarray]
 
 
 def _split(stored: Mapping[str, np.ndarray], limit: int) -> list[dict[str, np.ndarray]]:
-    """Cuts the tensors, in order, into groups of at most `limit` bytes (or one tensor)."""
+    """Cut the tensors, in order, into groups of at most `limit` bytes (or one tensor)."""
     shards: list[dict[str, np.ndarray]] = [{}]
     size = 0
     for name, array in stored.items():
@@ -287,6 +251,6 @@ def _parse_size(size: int | str) -> int:
     return int(match[1]) * _UNITS.get(match[2], 1)
 
 
-def _check_format(format: str | None, known: Mapping[str, str]) -> None:
+def _check_format(format: str | None, known: Mapping[str, object]) -> None:
     if format is not None and format not in known:
         raise ValueError(f"format={format!r}: expected one of {', '.join(known)}.")

@@ -9,7 +9,7 @@ the kind of module:
     norm        weight  bias       gamma       beta      scale      bias
     embedding   weight             embeddings            embedding
 
-TensorFlow's word embedding is the one exception: its leaf is `weight`.
+(that is `names.LEAVES`). TensorFlow's word embedding is the one exception: its leaf is `weight`.
 """
 
 import re
@@ -17,30 +17,29 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keras_roformer.weights.names import BACKBONE_PARTS
+from keras_roformer.weights.names import DENSE, EMBEDDING, LEAVES, NORM, full_name
 from keras_roformer.weights.weight_files import CheckpointError
 
 Tensors = Mapping[str, np.ndarray]
 
-_TF_LEAVES = {"dense": "kernel", "norm": "gamma", "embedding": "embeddings"}
-_FLAX_LEAVES = {"dense": "kernel", "norm": "scale", "embedding": "embedding"}
+#: (kind, canonical leaf) → its names.
+_LEAVES = {(kind, leaf.name): leaf for kind, leaves in LEAVES.items() for leaf in leaves}
 #: Leaf in a TensorFlow or Flax file → canonical leaf.
-_CANONICAL_LEAVES = {
-    **dict.fromkeys((*_TF_LEAVES.values(), *_FLAX_LEAVES.values(), "weight"), "weight"),
-    **dict.fromkeys(("bias", "beta"), "bias"),
+_CANONICAL_LEAVES = {"weight": "weight"} | {
+    stored: leaf.name for leaf in _LEAVES.values() for stored in (leaf.tf, leaf.flax)
 }
 
 
 def kind_of(module: str, kinds: Mapping[str, str] | None = None) -> str:
-    """`dense`, `norm` or `embedding`: as `kinds` says of a canonical module, else by its name."""
+    """A key of `names.LEAVES`: as `kinds` says of a canonical module, else by its name."""
     if kinds and module in kinds:
         return kinds[module]
     last = module.rpartition(".")[2]
     if last == "LayerNorm":
-        return "norm"
+        return NORM
     if last.endswith("_embeddings") or last == "embed_positions":
-        return "embedding"
-    return "dense"
+        return EMBEDDING
+    return DENSE
 
 
 def from_pt(tensors: Tensors) -> dict[str, np.ndarray]:
@@ -67,15 +66,15 @@ def to_flax(tensors: Tensors, kinds: Mapping[str, str] | None = None) -> dict[st
     result = {}
     for name, array in tensors.items():
         _, leaf, kind = _split(name, kinds)
-        is_turned = leaf == "weight" and kind == "dense"
-        result["/".join(flax_path(name, kind))] = array.T if is_turned else array
+        result["/".join(flax_path(name, kind))] = _turned(array, leaf, kind)
     return result
 
 
 def flax_path(name: str, kind: str) -> tuple[str, ...]:
     """Path of a canonical name in a Flax parameter tree."""
     *module, leaf = name.split(".")
-    return (*module, _FLAX_LEAVES[kind] if leaf == "weight" else leaf)
+    known = _LEAVES.get((kind, leaf))
+    return (*module, known.flax if known else leaf)
 
 
 def from_tf(tensors: Tensors) -> dict[str, np.ndarray]:
@@ -95,16 +94,12 @@ def to_tf(tensors: Tensors, kinds: Mapping[str, str] | None = None) -> dict[str,
     result = {}
     for name, array in tensors.items():
         module, leaf, kind = _split(name, kinds)
-        if leaf == "weight":
-            leaf, array = _TF_LEAVES[kind], array.T if kind == "dense" else array
-            if module.endswith("word_embeddings"):
-                leaf = "weight"
-        elif kind == "norm":
-            leaf = "beta"
-        parts = module.split(".")
-        if parts[0] in BACKBONE_PARTS:
-            parts.insert(0, "roformer")
-        elif parts[0] == "cls":
+        array = _turned(array, leaf, kind)
+        known = _LEAVES.get((kind, leaf))
+        if known and not module.endswith("word_embeddings"):
+            leaf = known.tf
+        parts = full_name(module).split(".")
+        if parts[0] == "cls":
             parts[0] = "mlm___cls"
         path = re.sub(r"/(?=\d+/)", "_._", "/".join((*parts, leaf)))
         result[f"{path}:0"] = array
@@ -123,6 +118,11 @@ def _to_canonical(items) -> dict[str, np.ndarray]:
         name = ".".join((*module, _CANONICAL_LEAVES[leaf]))
         _add(result, name, array.T if leaf == "kernel" else array)
     return result
+
+
+def _turned(array, leaf, kind):
+    """The array of a canonical leaf in the layout of TensorFlow and Flax, or the reverse."""
+    return array.T if leaf == "weight" and kind == DENSE else array
 
 
 def _add(result: dict[str, np.ndarray], name: str, array: np.ndarray) -> None:

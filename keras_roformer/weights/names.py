@@ -2,24 +2,47 @@
 
 A checkpoint in memory is a dict of numpy arrays under transformers' torch names, in torch's layout
 (dense weights are (out, in)): the canonical form that every file reader gives and writer takes.
+
+`import keras_roformer` reads the names of the tasks here, so this module imports no NumPy.
 """
 
 import dataclasses
 import re
 from collections.abc import Iterator
 
-import numpy as np
-
-from keras_roformer.weights.weight_files import CheckpointError
-
 DENSE, NORM, EMBEDDING, BIAS = "dense", "norm", "embedding", "bias"
 
-# kind → (attribute of the Keras layer, transformers' leaf name, original TensorFlow's leaf name)
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """One weight's names, after the name of its layer.
+
+    Attributes:
+        attribute: of the Keras layer.
+        name: canonical.
+        original: in original TensorFlow checkpoints.
+        tf, flax: in checkpoints of transformers' TensorFlow and Flax classes.
+    """
+
+    attribute: str
+    name: str
+    original: str
+    tf: str
+    flax: str
+
+
+# kind → its leaves. TensorFlow's word embedding is the one exception, see `layouts.to_tf`.
 LEAVES = {
-    DENSE: (("kernel", "weight", "kernel"), ("bias", "bias", "bias")),
-    NORM: (("gamma", "weight", "gamma"), ("beta", "bias", "beta")),
-    EMBEDDING: (("embeddings", "weight", ""),),
-    BIAS: (("bias", "bias", ""),),
+    DENSE: (
+        Leaf("kernel", "weight", original="kernel", tf="kernel", flax="kernel"),
+        Leaf("bias", "bias", original="bias", tf="bias", flax="bias"),
+    ),
+    NORM: (
+        Leaf("gamma", "weight", original="gamma", tf="gamma", flax="scale"),
+        Leaf("beta", "bias", original="beta", tf="beta", flax="bias"),
+    ),
+    EMBEDDING: (Leaf("embeddings", "weight", original="", tf="embeddings", flax="embedding"),),
+    BIAS: (Leaf("bias", "bias", original="", tf="bias", flax="bias"),),
 }
 
 
@@ -40,12 +63,13 @@ class Row:
     original: str | None = None
 
     def transposes(self, leaf):
-        """Whether the canonical array of a leaf is the transpose of the Keras variable."""
-        return self.kind == DENSE and leaf == "weight"
+        """Whether the canonical array of a `Leaf` is the transpose of the Keras variable."""
+        return self.kind == DENSE and leaf.name == "weight"
 
+    def original_name(self, leaf):
+        """The name of a `Leaf` in original TensorFlow checkpoints, or None."""
+        return self.original and f"{self.original}/{leaf.original}".rstrip("/")
 
-# Modules directly under the backbone; a bare model's checkpoint has no `roformer.` before them.
-BACKBONE_PARTS = ("embeddings", "embeddings_project", "encoder", "pooler")
 
 _BLOCK = "roformer.encoder.blocks.{i}"
 _LAYER = "roformer.encoder.layer.{i}"
@@ -118,6 +142,7 @@ _LM = (
     Row("head", "cls.predictions", BIAS, "cls/predictions/output_bias"),
     Row("head.decoder", "cls.predictions.decoder", DENSE),
 )
+# Task → rows of its head. Every task there is has a row here and one in `tasks.TASKS`.
 HEADS = {
     "model": (),
     "masked_lm": _LM,
@@ -133,6 +158,63 @@ HEADS = {
     "token_classification": (Row("head.projection", "classifier", DENSE),),
     "question_answering": (Row("head.projection", "qa_outputs", DENSE),),
 }
+
+
+def class_suffix(task):
+    """What transformers puts at the end of the names of a task's classes: `ForMaskedLM` for
+    `masked_lm`, nothing for the bare model."""
+    words = ("LM" if word == "lm" else word.title() for word in task.split("_"))
+    return "" if task == "model" else "For" + "".join(words)
+
+
+def class_name(task, family=""):
+    """The name of a task's documented class: `RoFormerForMaskedLM`; of another family than torch's,
+    with its prefix ("TF" or "Flax")."""
+    return f"{family}RoFormer{class_suffix(task) or 'Model'}"
+
+
+def task_of(tensors):
+    """The task whose head is in a canonical checkpoint: the one with the most rows there, and of
+    those with as many the one with the fewest rows missing."""
+
+    def fit(task):
+        modules = [row.module for row in HEADS[task]]
+        found = sum(f"{m}.weight" in tensors or f"{m}.bias" in tensors for m in modules)
+        return found, found - len(modules)
+
+    return max(HEADS, key=fit)
+
+
+# The backbone's weights are `roformer.…` but for a bare model's, which have no such prefix.
+
+_PREFIX = "roformer."
+_BACKBONE_PARTS = ("embeddings", "embeddings_project", "encoder", "pooler")
+
+
+def is_of_backbone(name):
+    """Whether a canonical name, with its prefix, is that of a part of the backbone."""
+    return name.startswith(_PREFIX)
+
+
+def full_name(name):
+    """A canonical name, of a bare model or another one, with the prefix if it is to have one."""
+    return _PREFIX + name if name.partition(".")[0] in _BACKBONE_PARTS else name
+
+
+def bare_name(name):
+    """A canonical name without the prefix, as a bare model has it."""
+    return name.removeprefix(_PREFIX)
+
+
+def with_prefix(tensors) -> dict:
+    """A checkpoint, of a bare model or another one, with `full_name`s."""
+    return {full_name(name): value for name, value in tensors.items()}
+
+
+def without_prefix(tensors) -> dict:
+    """A checkpoint with the `bare_name`s of a bare model."""
+    return {bare_name(name): value for name, value in tensors.items()}
+
 
 # Computed from the config, or copies of other weights: never loaded, whatever a file holds.
 COMPUTED = re.compile(r"(roformer\.)?encoder\.embed_positions\.weight|.*\.position_ids")
@@ -176,7 +258,7 @@ def layers(network) -> Iterator[tuple[Row, object]]:
     ordered += [(row, i) for i in numbers for row in rows[first:last]]
     ordered += [(row, None) for row in rows[last:]]
     for row, i in ordered:
-        layer = _follow(network, row.layer.format(i=i))
+        layer = layer_at(network, row.layer.format(i=i))
         if layer is not None:
             original = row.original and row.original.format(i=i)
             yield dataclasses.replace(row, module=row.module.format(i=i), original=original), layer
@@ -190,20 +272,22 @@ def weights(network) -> Iterator[Weight]:
 
 def layer_weights(row, layer) -> Iterator[Weight]:
     """The weights of one layer of a network, see `layers`."""
-    for attribute, leaf, tf_leaf in LEAVES[row.kind]:
-        variable = getattr(layer, attribute)
+    for leaf in LEAVES[row.kind]:
+        variable = getattr(layer, leaf.attribute)
         if variable is not None:
             yield Weight(
-                f"{row.module}.{leaf}",
+                f"{row.module}.{leaf.name}",
                 variable,
-                getattr(layer, f"{attribute}_initializer", None),
+                getattr(layer, f"{leaf.attribute}_initializer", None),
                 row.kind,
-                row.original and f"{row.original}/{tf_leaf}".rstrip("/"),
+                row.original_name(leaf),
                 row.transposes(leaf),
             )
 
 
-def _follow(layer, path):
+def layer_at(network, path):
+    """The layer at a path such as `head.summary`; None where the network has none."""
+    layer = network
     for part in path.split("."):
         layer = layer[int(part)] if part.isdigit() else getattr(layer, part, None)
         if layer is None:
@@ -216,7 +300,7 @@ def kinds(network) -> dict[str, str]:
     return {weight.name.rpartition(".")[0]: weight.kind for weight in weights(network)}
 
 
-def from_original(tensors) -> dict[str, np.ndarray]:
+def from_original(tensors) -> dict:
     """Canonical form of an original TensorFlow (bert4keras) checkpoint's arrays.
 
     An optimizer's variables are left out; another name that is not in the table stays as it is.
@@ -225,6 +309,8 @@ def from_original(tensors) -> dict[str, np.ndarray]:
         CheckpointError: BERT's checkpoint, which has names like these.
     """
     if "bert/embeddings/position_embeddings" in tensors:
+        from keras_roformer.weights import CheckpointError  # which imports NumPy
+
         raise CheckpointError(
             "it has position embeddings, so it is a BERT checkpoint, not a RoFormer one; load it "
             "with the library that made it"
@@ -243,21 +329,8 @@ def from_original(tensors) -> dict[str, np.ndarray]:
 
 
 _FROM_ORIGINAL = {
-    f"{row.original}/{tf_leaf}".rstrip("/"): (row.module, leaf, row.transposes(leaf))
-    for row in (*BACKBONE, *_LM)
+    row.original_name(leaf): (row.module, leaf.name, row.transposes(leaf))
+    for row in (*BACKBONE, *(row for rows in HEADS.values() for row in rows))
     if row.original
-    for _, leaf, tf_leaf in LEAVES[row.kind]
+    for leaf in LEAVES[row.kind]
 }
-
-
-def with_prefix(tensors) -> dict[str, np.ndarray]:
-    """Give the names of a bare model's checkpoint the `roformer.` that other models have."""
-    return {
-        f"roformer.{n}" if n.partition(".")[0] in BACKBONE_PARTS else n: array
-        for n, array in tensors.items()
-    }
-
-
-def without_prefix(tensors) -> dict:
-    """The names of a bare model: no `roformer.`."""
-    return {name.removeprefix("roformer."): value for name, value in tensors.items()}

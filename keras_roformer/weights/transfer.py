@@ -8,10 +8,18 @@ import numpy as np
 from keras import ops
 
 from keras_roformer.layers import kernels
+from keras_roformer.layers.initializers import InitialWeights
 from keras_roformer.layers.rotary import BASE
 from keras_roformer.limits import check_memory
 from keras_roformer.weights import CheckpointError
-from keras_roformer.weights.names import COMPUTED, OPTIONAL, TIED, weights, with_prefix
+from keras_roformer.weights.names import (
+    COMPUTED,
+    OPTIONAL,
+    TIED,
+    is_of_backbone,
+    weights,
+    with_prefix,
+)
 
 logger = logging.getLogger("keras_roformer")
 
@@ -21,8 +29,8 @@ class LoadingReport:
     """What did not match between a network and a checkpoint, by canonical names.
 
     Attributes:
-        missing_keys: weights of the network that the checkpoint lacks; they keep their values, or
-            are drawn now (`layers.initializers.drawn_later`).
+        missing_keys: weights of the network that the checkpoint lacks; they keep their values, and
+            those of a network without any (`layers.initializers.deferred_values`) want `draw`.
         unexpected_keys: arrays of the checkpoint that the network has no place for.
         mismatched_keys: `(name, shape in the checkpoint, shape in the network)` left unloaded.
     """
@@ -99,15 +107,18 @@ def assign(expected, tensors, source="the checkpoint", ignore_mismatched_sizes=F
     _check(report, source, ignore_mismatched_sizes, names)
     for variable, array in assignments:
         kernels.fill(variable, array)
-    loaded = {id(variable) for variable, _ in assignments}
-    for weight in expected:
-        if getattr(weight.initializer, "owes", False):
-            if id(weight.variable) in loaded:
-                weight.initializer.owes = False
-            else:
-                variable = weight.variable
-                variable.assign(weight.initializer(variable.shape, variable.dtype))
     return report
+
+
+def draw(network, names):
+    """Give the weights of a network that have these canonical names their initial values.
+
+    For a network made within `layers.initializers.deferred_values`, once a checkpoint is loaded.
+    """
+    for weight in weights(network):
+        if weight.name in names and isinstance(weight.initializer, InitialWeights):
+            variable = weight.variable
+            variable.assign(weight.initializer(variable.shape, variable.dtype))
 
 
 def _canonical_shape(weight):
@@ -145,7 +156,7 @@ def _check(report, source, ignore_mismatched_sizes, expected):
         return [
             name
             for name in names
-            if name.startswith("roformer.")
+            if is_of_backbone(name)
             and not OPTIONAL.match(name)
             and not (is_of_layer(name) and layers and _LAYER.match(name)[0] not in layers)
         ]

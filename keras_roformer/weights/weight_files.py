@@ -5,7 +5,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
-#: The dtypes a weight may have, by name. All of them survive in safetensors, .bin and .msgpack.
+# The dtypes a weight may have, by name. All of them survive in safetensors, .bin and .msgpack.
 DTYPES: dict[str, np.dtype] = {
     np.dtype(t).name: np.dtype(t)
     for t in (
@@ -48,7 +48,7 @@ def broken(path: Path, format_name: str, problem: object) -> CheckpointError:
 
 
 def check_dtype(path: Path, name: str, dtype: object) -> None:
-    """Refuses a tensor whose dtype (a NumPy dtype or its name) no weight can have."""
+    """Refuse a tensor whose dtype (a NumPy dtype or its name) no weight can have."""
     if str(dtype) not in DTYPES:
         raise CheckpointError(
             f"{path}: tensor {name!r} has dtype {dtype}, expected one of {', '.join(DTYPES)}; "

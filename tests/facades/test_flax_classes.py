@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.tolerances import BFLOAT16, FLOAT32
+from tests.support import NO_DROPOUT, WIDE, close
+from tests.tolerances import BFLOAT16
 
 if keras.config.backend() != "jax":
     pytest.skip("the Flax classes run on JAX", allow_module_level=True)
@@ -20,20 +21,10 @@ import optax
 import keras_roformer as kr
 from keras_roformer.weights import checkpoint
 
-CONFIG = dict(
-    vocab_size=50,
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    intermediate_size=48,
-    embedding_size=12,
-    num_labels=3,
-)
-
 
 @pytest.fixture(scope="module")
 def model():
-    return kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**CONFIG))
+    return kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**WIDE))
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +43,8 @@ def test_params_have_transformers_names(model):
 def test_params_in_the_call_count(model, ids):
     doubled = jax.tree.map(lambda x: 2 * x, model.params)
     assert np.abs(model(ids, params=doubled).logits - model(ids).logits).max() > 1e-3
-    fresh = kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**CONFIG), seed=1)
-    np.testing.assert_allclose(fresh(ids, params=model.params).logits, model(ids).logits, **FLOAT32)
+    fresh = kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**WIDE), seed=1)
+    close(fresh(ids, params=model.params).logits, model(ids).logits)
 
 
 def test_wrong_params_are_an_error(model, ids):
@@ -64,17 +55,15 @@ def test_wrong_params_are_an_error(model, ids):
 def test_vmap_pmap_and_sharding(model, ids):
     wanted = model(ids).logits
     each = jax.vmap(lambda row: model(row[None]).logits[0])(jnp.array(ids))
-    np.testing.assert_allclose(each, wanted, **FLOAT32)
+    close(each, wanted)
     assert len(jax.devices()) == 8  # tests/conftest.py asks for virtual devices
     on_devices = jax.pmap(lambda p, x: model(x, params=p).logits, in_axes=(None, 0))
-    np.testing.assert_allclose(
-        on_devices(model.params, ids.reshape(8, 1, 7))[:, 0], wanted, **FLOAT32
-    )
+    close(on_devices(model.params, ids.reshape(8, 1, 7))[:, 0], wanted)
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ("batch",))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
     logits = model(jax.device_put(ids, sharding)).logits
     assert len(logits.sharding.device_set) == 8
-    np.testing.assert_allclose(logits, wanted, **FLOAT32)
+    close(logits, wanted)
 
 
 def test_optax_training_lowers_the_loss(model, ids):
@@ -113,13 +102,11 @@ def test_dropout_follows_its_key(model, ids):
 
 
 def test_bfloat16_computes_in_it_and_keeps_float32_params(model, ids):
-    rough = kr.FlaxRoFormerForSequenceClassification(
-        kr.RoFormerConfig(**CONFIG), dtype=jnp.bfloat16
-    )
+    rough = kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**WIDE), dtype=jnp.bfloat16)
     logits = rough(ids, params=model.params).logits
     assert logits.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(rough.params)} == {jnp.dtype("float32")}
-    np.testing.assert_allclose(logits.astype("float32"), model(ids).logits, **BFLOAT16)
+    close(logits.astype("float32"), model(ids).logits, BFLOAT16)
 
 
 def test_parameter_casts(model):
@@ -133,10 +120,10 @@ def test_parameter_casts(model):
 
 
 def test_without_own_params(tmp_path, model, ids):
-    bare = kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**CONFIG), _do_init=False)
+    bare = kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**WIDE), _do_init=False)
     with pytest.raises(AttributeError, match="_do_init=False"):
         _ = bare.params
-    np.testing.assert_allclose(bare(ids, params=model.params).logits, model(ids).logits, **FLOAT32)
+    close(bare(ids, params=model.params).logits, model(ids).logits)
     model.save_pretrained(tmp_path)
     assert (tmp_path / "flax_model.msgpack").is_file()
     loaded, params = kr.FlaxRoFormerForSequenceClassification.from_pretrained(
@@ -169,7 +156,7 @@ def test_the_linen_modules_positions(model, ids):
 
 
 def test_copies_are_models_of_their_own(ids):
-    model = kr.FlaxRoFormerForMaskedLM(kr.RoFormerConfig(**CONFIG))
+    model = kr.FlaxRoFormerForMaskedLM(kr.RoFormerConfig(**WIDE))
     wanted = model(ids).logits
     copies = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
     _ = model.module
@@ -178,9 +165,9 @@ def test_copies_are_models_of_their_own(ids):
     model.prune_heads({0: [1]})
     assert model(ids + 10).logits.shape[-1] == 60
     for other in copies:
-        np.testing.assert_allclose(other(ids).logits, wanted, **FLOAT32)
+        close(other(ids).logits, wanted)
     again = pickle.loads(pickle.dumps(model))
-    np.testing.assert_allclose(again(ids).logits, model(ids).logits, **FLOAT32)
+    close(again(ids).logits, model(ids).logits)
 
 
 def test_dtypes_of_checkpoints(model, ids, tmp_path):
@@ -201,9 +188,8 @@ def test_dtypes_of_checkpoints(model, ids, tmp_path):
 
 
 def test_training_without_dropout_needs_no_key(ids):
-    rates = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    still = kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**CONFIG, **rates))
-    np.testing.assert_allclose(still(ids, train=True).logits, still(ids).logits, **FLOAT32)
+    still = kr.FlaxRoFormerForSequenceClassification(kr.RoFormerConfig(**WIDE, **NO_DROPOUT))
+    close(still(ids, train=True).logits, still(ids).logits)
 
 
 def test_lists_of_numbers(model, ids):

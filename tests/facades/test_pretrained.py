@@ -1,72 +1,33 @@
 """What the documented classes share: loading, saving, errors, signatures."""
 
+import copy
 import inspect
 import json
 import logging
 import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
 import keras_roformer as kr
-from keras_roformer import weights
+from keras_roformer import hub, weights
 from keras_roformer.convert import convert_checkpoint
 from keras_roformer.weights import names
-from tests.conftest import FAMILY_PREFIX
 from tests.fake_hub import Hub
-from tests.tolerances import FLOAT32
-
-BACKEND = keras.config.backend()
-PREFIX = FAMILY_PREFIX[BACKEND]
-TASKS = (
-    "Model",
-    "ForMaskedLM",
-    "ForCausalLM",
-    "ForSequenceClassification",
-    "ForMultipleChoice",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
+from tests.support import (
+    BACKEND,
+    CONFIG,
+    IDS,
+    PREFIX,
+    TASKS,
+    close,
+    cls,
+    first,
+    make,
+    python,
+    tensor,
 )
-CONFIG = dict(
-    vocab_size=40,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=24,
-    embedding_size=12,
-    num_labels=3,
-)
-IDS = np.random.default_rng(0).integers(1, 40, (2, 6))
-
-
-def cls(task, prefix=PREFIX):
-    return getattr(kr, f"{prefix}RoFormer{task}")
-
-
-def make(task, **kwargs):
-    keras.utils.set_random_seed(0)
-    model = cls(task)(kr.RoFormerConfig(**{**CONFIG, **kwargs}))
-    return model.eval() if BACKEND == "torch" else model
-
-
-def tensor(x):
-    if BACKEND != "torch":
-        return np.asarray(x)
-    import torch
-
-    return torch.tensor(x)
-
-
-def first(model, ids=IDS):
-    """The first output as an array."""
-    ids = ids[:, None] if "MultipleChoice" in type(model).__name__ else ids
-    output = model(tensor(ids))
-    name = "start_logits" if "start_logits" in output else None
-    name = name or ("logits" if "logits" in output else "last_hidden_state")
-    return keras.ops.convert_to_numpy(output[name])
 
 
 def assert_equal_weights(loaded, model):
@@ -130,7 +91,7 @@ def test_original_checkpoints(tmp_path):
     )
     assert_equal_weights(again, model)
     assert info["missing_keys"] == info["unexpected_keys"] == []
-    np.testing.assert_allclose(first(again), first(model), **FLOAT32)
+    close(first(again), first(model))
 
     report = convert_checkpoint(tmp_path, tmp_path / "new")
     assert report["from"] == "original" and report["equal"]
@@ -279,7 +240,7 @@ def test_new_head_is_reported_and_the_encoder_kept(tmp_path, caplog):
     assert other.config.num_labels == 5 and first(other).shape == (2, 6, 5)
     bare = cls("Model").from_pretrained(tmp_path)
     states = model(tensor(IDS), output_hidden_states=True).hidden_states[-1]
-    np.testing.assert_allclose(first(bare), keras.ops.convert_to_numpy(states), **FLOAT32)
+    close(first(bare), keras.ops.convert_to_numpy(states))
 
 
 def test_loading_draws_only_what_the_checkpoint_lacks(tmp_path, monkeypatch):
@@ -305,6 +266,32 @@ def test_loading_draws_only_what_the_checkpoint_lacks(tmp_path, monkeypatch):
     with pytest.raises(AssertionError, match="only to be replaced"):
         make("ForMaskedLM")
     cls("ForMaskedLM").from_pretrained(tmp_path)
+
+
+def test_a_load_resolves_validates_and_copies_once(tmp_path, monkeypatch):
+    calls = []
+
+    def counted(function):
+        def count(*args, **kwargs):
+            calls.append(function.__name__)
+            return function(*args, **kwargs)
+
+        return count
+
+    config = make("ForCausalLM", is_decoder=True).config
+    make("ForCausalLM", is_decoder=True).save_pretrained(tmp_path)
+    monkeypatch.setattr(hub, "resolve", counted(hub.resolve))
+    monkeypatch.setattr(kr.RoFormerConfig, "validate", counted(kr.RoFormerConfig.validate))
+    monkeypatch.setattr(copy, "deepcopy", counted(copy.deepcopy))
+    for arguments in ({}, {"hidden_dropout_prob": 0.3}, {"config": config}):
+        calls.clear()
+        model = cls("ForCausalLM").from_pretrained(tmp_path, **arguments)
+        assert sorted(calls) == ["deepcopy", "resolve", "validate"], arguments
+        assert model.config is not config
+    config.hidden_size = 65  # assigned since the config was made
+    for call in (cls("Model"), lambda c: cls("Model").from_pretrained(tmp_path, config=c)):
+        with pytest.raises(ValueError, match="hidden_size must be a multiple"):
+            call(config)
 
 
 class TestCheckpointsThatDoNotFit:
@@ -466,7 +453,7 @@ def test_import_is_light_and_first_class_decides():
         f"import keras; assert keras.config.backend() == {BACKEND!r}\n"
     )
     environment = {n: v for n, v in os.environ.items() if n != "KERAS_BACKEND"}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    python("-c", code, env=environment)
 
 
 @pytest.mark.parametrize("module", ["layers", "models", "viz; keras_roformer.viz.rope_decay()"])
@@ -486,7 +473,5 @@ def test_layers_and_models_choose_a_backend(module, configured, expected, tmp_pa
         f"import keras_roformer.{module}"
     )
     environment = {**os.environ, "KERAS_HOME": str(tmp_path), "KERAS_BACKEND": ""}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout) == (3, f"{expected}\n"), done.stderr
+    done = python("-c", code, status=3, env=environment)
+    assert done.stdout == f"{expected}\n", done.stderr

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.tolerances import FLOAT32
+from tests import support
+from tests.support import NO_DROPOUT, WIDE, close
 
 if keras.config.backend() != "tensorflow":
     pytest.skip("the TF classes run on TensorFlow", allow_module_level=True)
@@ -13,25 +14,15 @@ import tensorflow as tf
 
 import keras_roformer as kr
 
-CONFIG = dict(
-    vocab_size=50,
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    intermediate_size=48,
-    embedding_size=12,
-    num_labels=3,
-    initializer_range=0.2,
-)
+CONFIG = {**WIDE, "initializer_range": 0.2}
 RNG = np.random.default_rng(0)
 IDS = RNG.integers(1, 50, (4, 7))
 MASK = np.where(np.arange(7) < RNG.integers(3, 8, (4, 1)), 1, 0)
 TYPES = RNG.integers(0, 2, (4, 7))
 
 
-def make(task="ForSequenceClassification", **kwargs):
-    keras.utils.set_random_seed(0)
-    return getattr(kr, f"TFRoFormer{task}")(kr.RoFormerConfig(**{**CONFIG, **kwargs}))
+def make(task="ForSequenceClassification", **changes):
+    return support.make(task, config=CONFIG, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +32,11 @@ def model():
 
 def make_still(task="ForSequenceClassification", **kwargs):
     """A model without dropout."""
-    return make(task, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **kwargs)
+    return make(task, **NO_DROPOUT, **kwargs)
 
 
 def cross_entropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def close(a, b):
-    np.testing.assert_allclose(a, b, **FLOAT32)
 
 
 def test_input_formats(model):

@@ -6,16 +6,14 @@ A process has its logical devices from the start, so this file is also the progr
 """
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
-from tests.tolerances import FLOAT32
+from tests import support
+from tests.conftest import ROOT
+from tests.support import NO_DROPOUT, close
 
 if keras.config.backend() != "tensorflow":
     pytest.skip("the TF classes run on TensorFlow", allow_module_level=True)
@@ -24,19 +22,12 @@ import tensorflow as tf
 
 import keras_roformer as kr
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-CONFIG = dict(
-    vocab_size=50,
-    hidden_size=16,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=24,
-    num_labels=3,
-    hidden_dropout_prob=0.0,
-    attention_probs_dropout_prob=0.0,
-    initializer_range=0.2,
-)
-IDS = np.random.default_rng(0).integers(1, 50, (4, 7))
+CONFIG = {
+    **{**support.CONFIG, "embedding_size": None, "num_hidden_layers": 1},
+    **NO_DROPOUT,
+    "initializer_range": 0.2,
+}
+IDS = np.random.default_rng(0).integers(1, 40, (4, 7))
 LABELS = np.array([0, 1, 2, 0])
 WEIGHTS = np.array([1.0, 2.0, 0.0, 0.5])
 
@@ -65,24 +56,16 @@ def main():
 
 
 def test_two_devices_do_as_one():
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.facades.test_tf_mirrored"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = support.python("-m", "tests.facades.test_tf_mirrored", cwd=ROOT)
     lines = [line for line in done.stdout.splitlines() if line.startswith("found")]
     own, compiled = (json.loads(line.removeprefix("found")) for line in lines)
     for one, two in (own, compiled):
         assert one.keys() == two.keys()
         for name in one:
-            np.testing.assert_allclose(two[name], one[name], err_msg=name, **FLOAT32)
+            close(two[name], one[name], message=name)
     # The model's own loss is the cross-entropy that the other run is compiled with.
-    np.testing.assert_allclose(own[1]["loss"], compiled[1]["loss"], **FLOAT32)
-    np.testing.assert_allclose(own[1]["weights"], compiled[1]["weights"], **FLOAT32)
+    close(own[1]["loss"], compiled[1]["loss"])
+    close(own[1]["weights"], compiled[1]["weights"])
 
 
 if __name__ == "__main__":

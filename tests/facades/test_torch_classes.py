@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.support import WIDE, close
 from tests.tolerances import BFLOAT16, FLOAT32
 
 if keras.config.backend() != "torch":
@@ -19,21 +20,11 @@ import torch
 import keras_roformer as kr
 from keras_roformer.weights.names import COMPUTED, TIED
 
-CONFIG = dict(
-    vocab_size=50,
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    intermediate_size=48,
-    embedding_size=12,
-    num_labels=3,
-)
-
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    model = kr.RoFormerForMaskedLM(kr.RoFormerConfig(**CONFIG))
+    model = kr.RoFormerForMaskedLM(kr.RoFormerConfig(**WIDE))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.2)
@@ -45,13 +36,9 @@ def ids():
     return torch.tensor(np.random.default_rng(0).integers(1, 50, (2, 7)))
 
 
-def close(a, b, tolerance=FLOAT32):
-    np.testing.assert_allclose(a.detach().float(), b.detach().float(), **tolerance)
-
-
 def test_names_and_layout_are_transformers(model):
     transformers = pytest.importorskip("transformers")
-    config = transformers.RoFormerConfig(**CONFIG)
+    config = transformers.RoFormerConfig(**WIDE)
     reference = transformers.RoFormerForMaskedLM(config)
     wanted = {
         name: tuple(tensor.shape)
@@ -196,7 +183,7 @@ def test_input_embeddings_are_the_parameters(model, ids):
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_output_embeddings(ids, tied):
-    model = kr.RoFormerForMaskedLM(kr.RoFormerConfig(**CONFIG, tie_word_embeddings=tied)).eval()
+    model = kr.RoFormerForMaskedLM(kr.RoFormerConfig(**WIDE, tie_word_embeddings=tied)).eval()
     linear = model.get_output_embeddings()
     assert linear.weight.shape == (50, 12) and linear.bias is model.cls.predictions.bias
     assert (linear.weight is model.get_input_embeddings().weight) == tied
@@ -220,7 +207,7 @@ def test_backbone_is_a_model_of_its_own(model, ids):
 @pytest.mark.parametrize("is_decoder", [False, True])
 def test_additive_masks(is_decoder):
     """As transformers 4.57 has them: 0 to attend, the dtype's lowest number to hide."""
-    model = kr.RoFormerModel(kr.RoFormerConfig(**CONFIG, is_decoder=is_decoder))
+    model = kr.RoFormerModel(kr.RoFormerConfig(**WIDE, is_decoder=is_decoder))
     mask = torch.tensor([[1] * 7, [1] * 4 + [0] * 3])
     pairs = torch.tensor(np.random.default_rng(0).integers(0, 2, (2, 7, 7)))
     for dtype in (torch.float32, torch.bfloat16):
@@ -236,8 +223,8 @@ def test_additive_masks(is_decoder):
 
 def test_figures_are_transformers(ids):
     transformers = pytest.importorskip("transformers")
-    reference = transformers.RoFormerModel(transformers.RoFormerConfig(**CONFIG))
-    own = kr.RoFormerModel(kr.RoFormerConfig(**CONFIG))
+    reference = transformers.RoFormerModel(transformers.RoFormerConfig(**WIDE))
+    own = kr.RoFormerModel(kr.RoFormerConfig(**WIDE))
     table = 4 * reference.encoder.embed_positions.weight.numel()  # not among our parameters
     assert own.get_memory_footprint() == reference.get_memory_footprint() - table
     batch = {"input_ids": ids}
@@ -271,7 +258,7 @@ def test_trainers_do_not_pass_loss_arguments(tmp_path):
             return super().forward(input_ids, **kwargs)
 
     arguments = transformers.TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
-    trainer = transformers.Trainer(HandsOn(kr.RoFormerConfig(**CONFIG)), arguments)
+    trainer = transformers.Trainer(HandsOn(kr.RoFormerConfig(**WIDE)), arguments)
     assert not trainer.model_accepts_loss_kwargs
 
 
@@ -287,7 +274,7 @@ def test_inputs_require_gradients(model, ids):
 
 @pytest.mark.parametrize("config", [{}, {"return_dict": False}, {"torchscript": True}])
 def test_trace(ids, config):
-    model = kr.RoFormerForMaskedLM(kr.RoFormerConfig(**CONFIG, **config)).eval()
+    model = kr.RoFormerForMaskedLM(kr.RoFormerConfig(**WIDE, **config)).eval()
     traced = torch.jit.trace(model, (ids,), strict=bool(config))
     logits = traced(ids[:1, :5])
     logits = logits[0] if config else logits["logits"]
@@ -366,7 +353,7 @@ def test_transformers_trainer(task, tmp_path):
     ]
     keras.utils.set_random_seed(0)
     cls = getattr(kr, f"RoFormer{task}")
-    model = cls(kr.RoFormerConfig(**CONFIG, initializer_range=0.05))
+    model = cls(kr.RoFormerConfig(**WIDE, initializer_range=0.05))
     arguments = transformers.TrainingArguments(
         str(tmp_path / "run"),
         num_train_epochs=8,  # five seeds ended at 0.61 to 0.70 of the first loss
@@ -396,7 +383,7 @@ def test_cache_objects_of_transformers(cross):
     """A cache object is filled in place and comes back; tuples stay tuples."""
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
-    config = kr.RoFormerConfig(**CONFIG, is_decoder=True, add_cross_attention=cross)
+    config = kr.RoFormerConfig(**WIDE, is_decoder=True, add_cross_attention=cross)
     model = kr.RoFormerForCausalLM(config).eval()
     ids = torch.tensor(np.random.default_rng(0).integers(1, 50, (2, 6)))
     context = {"encoder_hidden_states": torch.randn(2, 4, 32)} if cross else {}

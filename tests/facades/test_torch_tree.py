@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.tolerances import BFLOAT16, FLOAT32
+from tests.support import WIDE, close
+from tests.tolerances import BFLOAT16
 
 if keras.config.backend() != "torch":
     pytest.skip("the torch classes run on torch", allow_module_level=True)
@@ -19,25 +20,13 @@ from torch import nn
 import keras_roformer as kr
 
 # Square dense layers: a transposed weight would fit without an error.
-CONFIG = dict(
-    vocab_size=50,
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    intermediate_size=32,
-    num_labels=3,
-    initializer_range=0.3,
-)
+CONFIG = {**WIDE, "embedding_size": None, "intermediate_size": 32, "initializer_range": 0.3}
 IDS = torch.tensor(np.random.default_rng(0).integers(1, 50, (2, 7)))
 MASK = torch.tensor([[1] * 7, [1] * 5 + [0] * 2])
 
 
 def make(task="ForTokenClassification", **config):
     return getattr(kr, f"RoFormer{task}")(kr.RoFormerConfig(**{**CONFIG, **config})).eval()
-
-
-def close(a, b):
-    np.testing.assert_allclose(a.detach(), b.detach(), **FLOAT32)
 
 
 def differ(a, b):
@@ -222,6 +211,23 @@ def test_initial_values_follow_torch_and_the_config():
     table = one.roformer.embeddings.word_embeddings.weight
     assert table[0].abs().max() == 0 and abs(table[1:].std() - 0.02) < 2e-4
     assert table.abs().max() > 0.06  # not cut off
+
+
+class Pair(kr.RoFormerPreTrainedModel):
+    """A model of one's own with an encoder deep inside, which does not call `post_init`."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.roformer = kr.RoFormerModel(config)
+        self.others = nn.ModuleDict({"b": kr.RoFormerModel(config)})
+
+
+def test_what_a_checkpoint_lacks_is_drawn_wherever_it_is(tmp_path, monkeypatch):
+    make("Model").save_pretrained(tmp_path)
+    monkeypatch.setattr(torch, "empty_like", lambda x, **_: torch.full_like(x, torch.nan))
+    model = Pair.from_pretrained(tmp_path)
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert 0.2 < model.others.b.embeddings.word_embeddings.weight.std() < 0.4
 
 
 def test_replaced_modules_are_used():
@@ -432,7 +438,7 @@ def test_a_backbone_in_another_dtype():
         )
         assert twin.roformer(IDS).last_hidden_state.dtype == torch.float16
         assert twin(IDS).logits.dtype == torch.float32
-        np.testing.assert_allclose(twin(IDS).logits.detach(), wanted.detach(), **BFLOAT16)
+        close(twin(IDS).logits.detach(), wanted.detach(), BFLOAT16)
 
 
 class Adapted(nn.Module):

@@ -31,7 +31,8 @@ else:  # the readers alone, for test_readers.py
 with instrumented:
     from keras_roformer.config import RoFormerConfig
     from keras_roformer.tokenizers import RoFormerTokenizer, RoFormerTokenizerFast
-    from keras_roformer.weights import CheckpointError, checkpoint, tf_checkpoint
+    from keras_roformer.weights import CheckpointError, checkpoint
+    from keras_roformer.weights.formats import tf_checkpoint
 
 PRESET = ROOT / "presets" / "roformer_tiny_zh"
 MEMORY = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None

@@ -9,35 +9,25 @@ import keras
 import numpy as np
 import pytest
 
-import keras_roformer
 from keras_roformer import RoFormerConfig
+from keras_roformer.arrays import log_softmax
 from keras_roformer.generation import GenerationConfig, decoding, processors
-from tests.conftest import FAMILY_PREFIX
-from tests.tolerances import FLOAT32
+from tests.support import BACKEND, CONFIG, PREFIX, close, cls, native
 
-BACKEND = keras.config.backend()
-PREFIX = FAMILY_PREFIX[BACKEND]
 VOCABULARY = 61
 PROMPT = np.random.default_rng(0).integers(10, VOCABULARY, (3, 5))
 LENGTHS = (5, 3, 2)  # real tokens of each row in the padded prompts
 LEFT_MASK = np.array([[0] * (5 - n) + [1] * n for n in LENGTHS])
 RIGHT_MASK = LEFT_MASK[:, ::-1].copy()
-SHAPES = dict(
-    vocab_size=VOCABULARY,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=32,
-    is_decoder=True,
-)
+SHAPES = {
+    **{**CONFIG, "vocab_size": VOCABULARY, "embedding_size": None},
+    **dict(max_position_embeddings=32, is_decoder=True),
+}
 
 
 def make_model(**changes):
     """A model whose random weights make the next tokens differ."""
-    model = getattr(keras_roformer, f"{PREFIX}RoFormerForCausalLM")(
-        RoFormerConfig(**{**SHAPES, **changes})
-    )
+    model = cls("ForCausalLM")(RoFormerConfig(**{**SHAPES, **changes}))
     rng = np.random.default_rng(7)
     for variable in model.network.variables:
         if "float" in variable.dtype:
@@ -53,26 +43,16 @@ def model():
     return make_model()
 
 
-def tensor(array):
-    if array is None or BACKEND == "jax":
-        return array
-    if BACKEND == "torch":
-        import torch
-
-        return torch.from_numpy(np.array(array))
-    return keras.ops.convert_to_tensor(array)
-
-
 def generate(model, prompt=PROMPT, **parameters):
     """The sequences as an array."""
-    arrays = {k: tensor(v) if isinstance(v, np.ndarray) else v for k, v in parameters.items()}
-    output = model.generate(tensor(prompt), **arrays)
+    arrays = {k: native(v) if isinstance(v, np.ndarray) else v for k, v in parameters.items()}
+    output = model.generate(native(prompt), **arrays)
     return keras.ops.convert_to_numpy(getattr(output, "sequences", output))
 
 
 def all_logits(model, tokens):
     """Logits after each token, by a plain call."""
-    return keras.ops.convert_to_numpy(model(input_ids=tensor(tokens)).logits)
+    return keras.ops.convert_to_numpy(model(input_ids=native(tokens)).logits)
 
 
 def next_logits(model, tokens):
@@ -99,10 +79,10 @@ def check_cached_logits(model, mask):
     found = []
     for use_cache in (True, False):
         prompt = decoding.Prompt.make(PROMPT.astype("int32"), mask.astype("int32"), None)
-        with model._backend.inference(model):
+        with model.inference():
             run = decoding.Decoding(*model._runner(None), prompt, {}, 9, use_cache)
             found.append([run.start(1), *(run.advance(tokens.astype("int32")) for tokens in steps)])
-    np.testing.assert_allclose(found[0], found[1], **FLOAT32)
+    close(found[0], found[1])
 
 
 @pytest.mark.parametrize("beams", [1, 3])
@@ -220,7 +200,7 @@ def test_end_of_sequence_stops(model):
         np.testing.assert_array_equal(row[:stop], row_free[: min(stop, width)])
         assert (row[stop:] == 3).all()
     alone = model.generate(
-        tensor(PROMPT[:1]), max_new_tokens=10, eos_token_id=end, return_dict_in_generate=True
+        native(PROMPT[:1]), max_new_tokens=10, eos_token_id=end, return_dict_in_generate=True
     ).sequences
     # Flax's tensors always have the full length.
     first = 5 + np.flatnonzero(free[0, 5:] == end)[0] + 1
@@ -265,11 +245,11 @@ def test_token_types_and_context():
     """They reach the network at each step."""
     model = make_model(add_cross_attention=True, num_hidden_layers=1)
     rng = np.random.default_rng(3)
-    context_mask = tensor(np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]]))
+    context_mask = native(np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]]))
     types = np.array([[0, 0, 0, 1, 1]] * 3)
 
     def run(context, **parameters):
-        encoder = dict(encoder_hidden_states=tensor(context), encoder_attention_mask=context_mask)
+        encoder = dict(encoder_hidden_states=native(context), encoder_attention_mask=context_mask)
         return generate(model, token_type_ids=types, max_new_tokens=5, **encoder, **parameters)
 
     context, other = rng.normal(size=(2, 3, 4, 16)).astype("float32")
@@ -277,9 +257,9 @@ def test_token_types_and_context():
     # Compiled on JAX; Keras's call knows the documented arguments only.
     call = model if PREFIX == "Flax" else model.network
     logits = call(
-        input_ids=tensor(tokens),
-        token_type_ids=tensor(np.pad(types, ((0, 0), (0, 5)), "edge")),
-        encoder_hidden_states=tensor(context),
+        input_ids=native(tokens),
+        token_type_ids=native(np.pad(types, ((0, 0), (0, 5)), "edge")),
+        encoder_hidden_states=native(context),
         encoder_attention_mask=context_mask,
     )["logits"]
     logits = keras.ops.convert_to_numpy(logits)
@@ -298,11 +278,11 @@ def test_wide_beam_search_finds_the_best_sequence():
     prompt = PROMPT[:1] % 8
     endings = np.array(list(itertools.product(range(8), repeat=2)))
     tokens = np.concatenate([np.repeat(prompt, 64, axis=0), endings], axis=1)
-    logits = model(input_ids=tensor(tokens)).logits
-    log_probs = processors.log_softmax(keras.ops.convert_to_numpy(logits))[:, 4:6]
+    logits = model(input_ids=native(tokens)).logits
+    log_probs = log_softmax(keras.ops.convert_to_numpy(logits))[:, 4:6]
     totals = np.take_along_axis(log_probs, endings[..., None], axis=2).sum(axis=(1, 2))
     found = model.generate(
-        tensor(prompt),
+        native(prompt),
         max_new_tokens=2,
         num_beams=8,
         num_return_sequences=3,
@@ -312,9 +292,7 @@ def test_wide_beam_search_finds_the_best_sequence():
     sequences = keras.ops.convert_to_numpy(found.sequences)
     np.testing.assert_array_equal(sequences, tokens[np.argsort(-totals)[:3]])
     scores = found.scores if PREFIX == "Flax" else found.sequences_scores
-    np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(scores), np.sort(-totals)[:3] / -2, **FLOAT32
-    )
+    close(keras.ops.convert_to_numpy(scores), np.sort(-totals)[:3] / -2)
 
 
 LIVE = [
@@ -395,7 +373,7 @@ def test_stopping_criteria_of_beams(model):
 
     def at_end(tokens, scores):
         assert len(scores) == len(tokens)
-        return tensor(keras.ops.convert_to_numpy(tokens)[:, -1] == end)
+        return native(keras.ops.convert_to_numpy(tokens)[:, -1] == end)
 
     beams = dict(num_beams=3, num_return_sequences=2, max_new_tokens=8, pad_token_id=1)
     wanted = generate(model, eos_token_id=end, **beams)
@@ -428,18 +406,18 @@ def test_scores_of_transitions(model):
     if PREFIX == "Flax":
         pytest.skip("transformers' Flax output has no scores")
     kept = dict(return_dict_in_generate=True, output_scores=True, max_new_tokens=5)
-    output = model.generate(tensor(PROMPT), **kept)
+    output = model.generate(native(PROMPT), **kept)
     found = model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
     tokens = keras.ops.convert_to_numpy(output.sequences)
     for i in range(5):
-        logits = processors.log_softmax(next_logits(model, tokens[:, : 5 + i]))
+        logits = log_softmax(next_logits(model, tokens[:, : 5 + i]))
         wanted = logits[np.arange(3), tokens[:, 5 + i]]
-        np.testing.assert_allclose(found[:, i], wanted, **FLOAT32)
+        close(found[:, i], wanted)
     beams = dict(num_beams=3, num_return_sequences=2, eos_token_id=30, length_penalty=0.5)
-    output = model.generate(tensor(PROMPT), **beams, **kept)
+    output = model.generate(native(PROMPT), **beams, **kept)
     found = model.compute_transition_scores(output.sequences, output.scores, output.beam_indices)
     found, total = map(keras.ops.convert_to_numpy, (found, output.sequences_scores))
-    np.testing.assert_allclose(found.sum(1) / (found != 0).sum(1) ** 0.5, total, **FLOAT32)
+    close(found.sum(1) / (found != 0).sum(1) ** 0.5, total)
 
 
 def test_a_loop_of_ones_own(model):
@@ -448,7 +426,7 @@ def test_a_loop_of_ones_own(model):
         pytest.skip("transformers' Flax loop differs")
     for _ in range(4):
         inputs = model.prepare_inputs_for_generation(
-            tensor(tokens), past, attention_mask=tensor(np.ones_like(tokens)), use_cache=True
+            native(tokens), past, attention_mask=native(np.ones_like(tokens)), use_cache=True
         )
         assert inputs["input_ids"].shape[1] == (1 if past is not None else 5)
         output = model(**inputs)
@@ -563,7 +541,7 @@ def test_support_and_frequencies(model, parameters):
         seed=0,
         **parameters,
     )[:, 5]
-    probabilities = np.exp(processors.log_softmax(next_logits(model, PROMPT[:1])[0] / temperature))
+    probabilities = np.exp(log_softmax(next_logits(model, PROMPT[:1])[0] / temperature))
     order = np.argsort(-probabilities)
     if parameters["top_k"]:
         kept = order[: parameters["top_k"]]
@@ -615,7 +593,7 @@ def test_streamer(model):
 
 def test_output_object(model):
     output = model.generate(
-        tensor(PROMPT),
+        native(PROMPT),
         max_new_tokens=3,
         return_dict_in_generate=True,
         output_scores=True,
@@ -631,16 +609,16 @@ def test_output_object(model):
         return
     assert len(output.scores) == len(output.logits) == 3
     logits = keras.ops.convert_to_numpy(output.logits[0])
-    np.testing.assert_allclose(logits, next_logits(model, PROMPT), **FLOAT32)
+    close(logits, next_logits(model, PROMPT))
     scores = keras.ops.convert_to_numpy(output.scores[0])
     seen = np.zeros(scores.shape, dtype=bool)
     np.put_along_axis(seen, PROMPT, True, axis=1)
     penalised = np.where(logits < 0, logits * 2, logits / 2)
-    np.testing.assert_allclose(scores, np.where(seen, penalised, logits), **FLOAT32)
+    close(scores, np.where(seen, penalised, logits))
 
 
 def test_kinds_of_tensors(model):
-    tokens = model.generate(tensor(PROMPT), max_new_tokens=2)
+    tokens = model.generate(native(PROMPT), max_new_tokens=2)
     if BACKEND == "torch":
         import torch
 
@@ -724,7 +702,7 @@ def test_own_processor(model):
     def only_even(tokens, scores):
         assert tokens.shape[0] == scores.shape[0]
         keep = np.arange(VOCABULARY) % 2 == 0
-        return scores + tensor(np.where(keep, 0, -np.inf).astype("float32"))
+        return scores + native(np.where(keep, 0, -np.inf).astype("float32"))
 
     tokens = generate(model, max_new_tokens=5, logits_processor=[only_even])
     assert (tokens[:, 5:] % 2 == 0).all()
@@ -769,7 +747,7 @@ def test_bad_prompts(model):
     with pytest.raises(ValueError, match="bos_token_id"):
         model.generate()
     with pytest.raises(ValueError, match="shape"):
-        model.generate(tensor(PROMPT[0]))
+        model.generate(native(PROMPT[0]))
     if PREFIX != "Flax":
         with pytest.raises(TypeError, match="params"):
-            model.generate(tensor(PROMPT), params={})
+            model.generate(native(PROMPT), params={})

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from keras_roformer.callbacks import BackupAndRestore
-from tests.hard_use.common import make, report
+from tests.hard_use.common import report
 from tests.hard_use.training import classifier
+from tests.support import make
 
 resource = pytest.importorskip("resource", reason="this system has no limit of file sizes")
 

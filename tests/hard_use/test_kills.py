@@ -14,8 +14,10 @@ import pytest
 from keras_roformer import saving, weights
 from keras_roformer.callbacks import BackupAndRestore
 from keras_roformer.config import RoFormerConfig
-from tests.hard_use.common import BACKEND, ROOT, cls, make, often, report
+from tests.conftest import ROOT
+from tests.hard_use.common import often, report
 from tests.hard_use.training import classifier
+from tests.support import BACKEND, cls, make
 
 KILLS = often(50, 5)
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

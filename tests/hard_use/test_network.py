@@ -3,8 +3,6 @@
 import json
 import logging
 import os
-import subprocess
-import sys
 import traceback
 import zipfile
 
@@ -12,7 +10,8 @@ import keras
 import pytest
 
 import keras_roformer as kr
-from tests.hard_use.common import BACKEND, PREFIX, ROOT, cls
+from tests.conftest import ROOT
+from tests.support import BACKEND, PREFIX, cls, python
 
 TOKEN = "hf_" + "SecretSecretSecretSecretSecretSecr"
 
@@ -41,14 +40,8 @@ def test_no_network(tmp_path):
     """Presets, directories, saving and a pipeline with every socket blocked, hub not offline."""
     environment = {n: v for n, v in os.environ.items() if n != "HF_HUB_OFFLINE"}
     environment["KERAS_BACKEND"] = BACKEND
-    result = subprocess.run(
-        [sys.executable, "-c", OFFLINE, str(tmp_path)],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0 and result.stdout.strip(), result.stderr
+    result = python("-c", OFFLINE, tmp_path, env=environment, cwd=ROOT)
+    assert result.stdout.strip(), result.stderr
 
 
 def test_token_is_never_told(tmp_path, caplog, capfd, monkeypatch):

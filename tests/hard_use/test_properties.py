@@ -12,8 +12,8 @@ from keras_roformer.config import RoFormerConfig
 from keras_roformer.layers import RotaryEmbedding, apply_rotary, rotary_angles, rotary_frequencies
 from keras_roformer.layers.block import causal_bias, padding_bias
 from keras_roformer.weights import layouts, names
-from tests.hard_use.common import ids, make, often, outputs
-from tests.tolerances import FLOAT32
+from tests.hard_use.common import ids, often, outputs
+from tests.support import TASKS, close, make
 
 SETTINGS = settings(max_examples=often(300, 25), deadline=None, derandomize=True)
 POSITIONS = st.integers(0, 30_000)
@@ -35,7 +35,7 @@ def test_product_depends_on_the_distance_only(i, j, shift, seed):
     q, k = vector(seed), vector(seed + 1)
     near = np.sum(turned(q, [i]) * turned(k, [j]))
     far = np.sum(turned(q, [i + shift]) * turned(k, [j + shift]))
-    np.testing.assert_allclose(near, far, **FLOAT32)
+    close(near, far)
 
 
 @SETTINGS
@@ -43,15 +43,15 @@ def test_product_depends_on_the_distance_only(i, j, shift, seed):
 def test_length_and_inverse(i, seed):
     x = vector(seed)
     y = turned(x, [i])
-    np.testing.assert_allclose(np.linalg.norm(y), np.linalg.norm(x), **FLOAT32)
-    np.testing.assert_allclose(turned(y, [-i]), x, **FLOAT32)
+    close(np.linalg.norm(y), np.linalg.norm(x))
+    close(turned(y, [-i]), x)
 
 
 @SETTINGS
 @given(POSITIONS, POSITIONS, st.integers(0, 2**32 - 1))
 def test_turns_add_up(i, j, seed):
     x = vector(seed)
-    np.testing.assert_allclose(turned(turned(x, [i]), [j]), turned(x, [i + j]), **FLOAT32)
+    close(turned(turned(x, [i]), [j]), turned(x, [i + j]))
 
 
 @SETTINGS
@@ -59,7 +59,7 @@ def test_turns_add_up(i, j, seed):
 def test_offset_of_a_cache_counts_on(offset, seed):
     x = vector(seed, length=4)
     counted = ops.convert_to_numpy(RotaryEmbedding()(x, offset=offset))
-    np.testing.assert_allclose(counted, turned(x, np.arange(offset, offset + 4)), **FLOAT32)
+    close(counted, turned(x, np.arange(offset, offset + 4)))
 
 
 @SETTINGS
@@ -85,11 +85,9 @@ def test_padding_changes_nothing(model, seed, lengths):
     other = np.where(mask == 1, batch, ids(3, 8, seed=seed + 1))
     logits = [outputs(model, input_ids=x, attention_mask=mask)["logits"] for x in (batch, other)]
     real = mask == 1
-    np.testing.assert_allclose(logits[0][real], logits[1][real], **FLOAT32)
+    close(logits[0][real], logits[1][real])
 
 
-TASKS = ("Model", "ForMaskedLM", "ForCausalLM", "ForSequenceClassification", "ForMultipleChoice")
-TASKS += ("ForTokenClassification", "ForQuestionAnswering")
 SHAPES = st.fixed_dictionaries(
     dict(
         num_hidden_layers=st.integers(1, 3),

@@ -1,13 +1,12 @@
 """A training that was interrupted and resumed reaches the loss of one that was not."""
 
 import keras
-import numpy as np
 import pytest
 
 from keras_roformer.callbacks import BackupAndRestore
 from tests.hard_use.common import HARD, report
 from tests.hard_use.training import Stop, classifier, train
-from tests.tolerances import FLOAT32
+from tests.support import close
 
 # Keras's own in the long run only: each training compiles its steps again.
 BACKUPS = [BackupAndRestore] + [keras.callbacks.BackupAndRestore] * HARD
@@ -23,7 +22,7 @@ def test_resumed_equals_uninterrupted(tmp_path, backup):
             train(tmp_path / "parts", 4, stop_at, backup=backup, dropout=dropout)
     parts = train(tmp_path / "parts", 4, backup=backup, dropout=dropout)
     assert len(parts) == 1  # only the last epoch was left to do
-    np.testing.assert_allclose(parts[-1], whole[-1], **FLOAT32)
+    close(parts[-1], whole[-1])
     assert not (tmp_path / "parts").exists()
     report(
         f"resumed after {len(stops)} interruptions: "

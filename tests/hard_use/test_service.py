@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from keras_roformer import RoFormerTokenizer
-from tests.hard_use.common import BACKEND, cls, often, report, tensor
+from tests.hard_use.common import often, report
+from tests.support import BACKEND, cls, tensor
 from tests.tolerances import FLOAT32
 
 TEXTS = [

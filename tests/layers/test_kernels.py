@@ -1,4 +1,4 @@
-"""The fast ways of `layers/kernels.py` against plain ones; see test_layers.py for the rest."""
+"""The fast ways of `layers/kernels` against plain ones; see test_layers.py for the rest."""
 
 import keras
 import numpy as np
@@ -6,6 +6,8 @@ import pytest
 from keras import ops
 
 from keras_roformer.layers import kernels
+from keras_roformer.layers.kernels import plain
+from tests.support import close
 from tests.tolerances import BFLOAT16, FLOAT32, LONG_SUM
 
 BACKEND = keras.config.backend()
@@ -27,9 +29,9 @@ def attention(query, key, value, bias):
 def block_calls(monkeypatch):
     """A list that grows with every call of `_attention_in_blocks`."""
     calls = []
-    in_blocks = kernels._attention_in_blocks
+    in_blocks = plain._attention_in_blocks
     monkeypatch.setattr(
-        kernels, "_attention_in_blocks", lambda *args: calls.append(1) or in_blocks(*args)
+        plain, "_attention_in_blocks", lambda *args: calls.append(1) or in_blocks(*args)
     )
     return calls
 
@@ -40,19 +42,14 @@ def block_calls(monkeypatch):
 )
 @pytest.mark.parametrize("block", [512, 32])
 def test_attention_in_blocks(bias, block, monkeypatch, block_calls):
-    if BACKEND == "torch":
-        pytest.skip("torch has its own")
-    for name in ("_MANY_SCORES", "_MANY_SCORES_EAGERLY"):
-        monkeypatch.setattr(kernels, name, 1)
-    monkeypatch.setattr(kernels, "_BLOCK", block)
+    monkeypatch.setattr(plain, "BLOCK", block)
     query, key, value = random(2, 130, 3, 4), random(2, 131, 3, 4), random(2, 131, 3, 4) + 1
     bias = None if bias is None else np.where(random(*bias) > 0, 0, -1e30).astype("float32")
     given = None if bias is None else ops.convert_to_tensor(bias)
-    got = kernels.fused_attention(*map(ops.convert_to_tensor, (query, key, value)), given)
+    tensors = map(ops.convert_to_tensor, (query, key, value))
+    got = plain.fused_attention(*tensors, given, many_scores=1)
     assert block_calls
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(got), attention(query, key, value, bias), **FLOAT32
-    )
+    close(ops.convert_to_numpy(got), attention(query, key, value, bias))
 
 
 @pytest.mark.parametrize("size", [64, 1024])  # below and above where torch takes oneDNN
@@ -64,14 +61,16 @@ def test_dense(size, trained):
     if BACKEND == "torch" and not trained:
         import torch
 
+        from keras_roformer.layers.kernels import torch_kernels
+
         with torch.no_grad():
             got = kernels.dense(layer, x)
-            assert kernels._onednn_is_faster(x, layer.kernel.value) == (
+            assert torch_kernels.onednn_is_faster(x, layer.kernel.value) == (
                 size == 1024 and torch.backends.mkldnn.is_available()
             )
     else:
         got = kernels.dense(layer, x)
-    np.testing.assert_allclose(*map(ops.convert_to_numpy, (got, expected)), **FLOAT32)
+    close(*map(ops.convert_to_numpy, (got, expected)))
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="only torch has two products")
@@ -79,16 +78,18 @@ def test_dense(size, trained):
 def test_the_product_is_chosen_by_processor(avx512, monkeypatch):
     import torch
 
-    monkeypatch.setattr(kernels, "_HAS_AVX512", avx512)
+    from keras_roformer.layers.kernels import torch_kernels
+
+    monkeypatch.setattr(torch_kernels, "HAS_AVX512", avx512)
     weight, bias = random(1024, 1024), random(1024)
     for rows in (3, 50):
         x = random(rows, 1024)
         tensors = [torch.from_numpy(array) for array in (x, weight, bias)]
         with torch.no_grad():
-            got = kernels.linear(*tensors)
+            got = torch_kernels.linear(*tensors)
         expected = x.astype("float64") @ weight.T + bias
-        np.testing.assert_allclose(got.numpy(), expected, **LONG_SUM)
-        assert kernels._onednn_is_faster(*tensors[:2]) == (
+        close(got.numpy(), expected, LONG_SUM)
+        assert torch_kernels.onednn_is_faster(*tensors[:2]) == (
             (avx512 or rows == 3) and torch.backends.mkldnn.is_available()
         )
 
@@ -98,22 +99,22 @@ def test_tensorflow_attends_in_blocks_in_graphs(monkeypatch, block_calls):
         pytest.skip("TensorFlow's two ways of running")
     import tensorflow as tf
 
-    monkeypatch.setattr(kernels, "_MANY_SCORES", 1)
+    monkeypatch.setattr(plain, "MANY_SCORES", 1)
     tensors = [tf.constant(random(2, 128, 3, 4)) for _ in range(3)]
     eager = kernels.fused_attention(*tensors)
     assert not block_calls
-    np.testing.assert_allclose(tf.function(kernels.fused_attention)(*tensors), eager, **FLOAT32)
+    close(tf.function(kernels.fused_attention)(*tensors), eager)
     assert block_calls
 
 
 @pytest.mark.parametrize("size", [64, 1024])
-def test_tied_product(size):
+def test_products_with_all_embeddings(size):
     layer = keras.layers.ReversibleEmbedding(1100, size, embeddings_initializer="normal")
     layer.build()
     x = random(2, 5, size)
-    got = kernels.tied_product(layer, ops.convert_to_tensor(x))
+    got = kernels.embedding(layer, ops.convert_to_tensor(x), reverse=True)
     expected = x @ ops.convert_to_numpy(layer.embeddings).T
-    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, **FLOAT32)
+    close(ops.convert_to_numpy(got), expected)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's autocast, transforms and gradients")
@@ -163,10 +164,12 @@ def test_gradients_of_the_product():
 def test_rotation_is_the_same_in_both_forms(dtype, monkeypatch):
     import torch
 
+    from keras_roformer.layers.kernels import torch_kernels
+
     x = torch.as_tensor(random(2, 5, 3, 8)).to(getattr(torch, dtype))
     angles = torch.as_tensor(random(5, 4))
     as_complex = kernels.rotate(x, kernels.make_rotation(angles.sin(), angles.cos()))
-    monkeypatch.setattr(kernels, "_is_eager", lambda: False)
+    monkeypatch.setattr(torch_kernels, "is_eager", lambda: False)
     as_pairs = kernels.rotate(x, kernels.make_rotation(angles.sin(), angles.cos()))
     assert as_complex.dtype == as_pairs.dtype == x.dtype
     tolerance = BFLOAT16 if dtype == "bfloat16" else FLOAT32
@@ -180,7 +183,7 @@ def test_rows_without_keys_are_told_where_values_can_be_seen():
 
     shown, padded = torch.zeros(2, 1, 1, 3), torch.zeros(2, 1, 1, 3)
     shown[0, ..., 1] = padded[1] = -1e30
-    fails = kernels.fused_gradient_fails
+    fails = kernels.gradient_needs_probabilities
     assert fails((shown, padded), False) and not fails((shown, None), True)
     with torch.no_grad():
         assert not fails((padded,), True)

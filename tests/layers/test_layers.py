@@ -1,5 +1,6 @@
 """The Keras layers against plain NumPy, and their algebra, on the running backend."""
 
+import inspect
 import math
 
 import keras
@@ -22,6 +23,8 @@ from keras_roformer.layers import (
     rotary_frequencies,
 )
 from keras_roformer.layers.activations import get_activation
+from keras_roformer.layers.spec import EncoderSpec
+from tests.support import close
 from tests.tolerances import BFLOAT16, FLOAT32, FLOAT32_GRADIENT
 
 TINY = dict(num_layers=2, hidden_size=16, num_heads=2, intermediate_size=24)
@@ -88,7 +91,7 @@ class TestRotary:
         x = normal(2, 5, 3, 8)
         positions = np.arange(start, start + 5)
         rotated = numpy(RotaryEmbedding()(x, offset=start))
-        np.testing.assert_allclose(rotated, exact_rotation(x, positions), **FLOAT32)
+        close(rotated, exact_rotation(x, positions))
 
     def test_product_depends_on_distance_only(self):
         q, k = normal(1, 1, 1, 16, seed=1), normal(1, 1, 1, 16, seed=2)
@@ -105,7 +108,7 @@ class TestRotary:
             ]
             return np.sum(turned[0] * turned[1])
 
-        np.testing.assert_allclose(product(7, 3), product(1007, 1003), **FLOAT32)
+        close(product(7, 3), product(1007, 1003))
         assert abs(product(7, 3) - product(7, 5)) > 1e-3
 
     def test_keeps_length_and_inverts(self):
@@ -114,11 +117,9 @@ class TestRotary:
         rotated = apply_rotary(
             ops.convert_to_tensor(x), rotary_angles(positions, rotary_frequencies(8))
         )
-        np.testing.assert_allclose(
-            np.linalg.norm(numpy(rotated), axis=-1), np.linalg.norm(x, axis=-1), **FLOAT32
-        )
+        close(np.linalg.norm(numpy(rotated), axis=-1), np.linalg.norm(x, axis=-1))
         back = apply_rotary(rotated, angles(-positions, 8))
-        np.testing.assert_allclose(numpy(back), x, **FLOAT32)
+        close(numpy(back), x)
 
     def test_positions_per_example(self):
         x = normal(2, 3, 1, 4)
@@ -126,7 +127,7 @@ class TestRotary:
         rotated = numpy(RotaryEmbedding()(x, positions=positions))
         for row in range(2):
             alone = exact_rotation(x[row : row + 1], positions[row])
-            np.testing.assert_allclose(rotated[row : row + 1], alone, **FLOAT32)
+            close(rotated[row : row + 1], alone)
 
     def test_odd_head_size_is_an_error(self):
         with pytest.raises(ValueError, match="must be even.*got 7"):
@@ -173,8 +174,8 @@ class TestAttention:
         wanted, scores = numpy_attention(layer, x, mask)
         if with_scores:
             y, extras = y
-            np.testing.assert_allclose(numpy(extras["attentions"]), scores, **FLOAT32)
-        np.testing.assert_allclose(numpy(y), wanted, **FLOAT32)
+            close(numpy(extras["attentions"]), scores)
+        close(numpy(y), wanted)
 
     def test_sizes_are_those_of_the_inputs(self):
         """Queries of one width, a context of another, an output of a third; made again, too."""
@@ -184,11 +185,11 @@ class TestAttention:
         randomise(layer)
         y = numpy(layer(x, context=context))
         assert y.shape == (2, 5, 24)
-        np.testing.assert_allclose(y, numpy_attention(layer, x, context=context)[0], **FLOAT32)
+        close(y, numpy_attention(layer, x, context=context)[0])
         again = RoFormerAttention.from_config(layer.get_config())
         again.build_from_config(layer.get_build_config())
         again.set_weights(layer.get_weights())
-        np.testing.assert_allclose(numpy(again(x, context=context)), y, **FLOAT32)
+        close(numpy(again(x, context=context)), y)
         assert numpy(RoFormerAttention(2, 8)(normal(2, 5, 12))).shape == (2, 5, 16)
 
     def test_cross_attention_has_no_rotation(self):
@@ -197,7 +198,7 @@ class TestAttention:
         randomise(layer)
         x, context = normal(2, 3, 16), normal(2, 6, 16, seed=1)
         wanted, _ = numpy_attention(layer, x, context=context)
-        np.testing.assert_allclose(numpy(layer(x, context=context)), wanted, **FLOAT32)
+        close(numpy(layer(x, context=context)), wanted)
 
 
 def encoder(**kwargs):
@@ -212,29 +213,26 @@ class TestEncoder:
         mask = np.array([[1] * 7, [1] * 4 + [0] * 3])
         padded = numpy(layer(x, attention_mask=mask))
         alone = numpy(layer(x[1:, :4]))
-        np.testing.assert_allclose(padded[1:, :4], alone, **FLOAT32)
+        close(padded[1:, :4], alone)
         other = np.where(mask[..., None] == 1, x, 100 * normal(2, 7, 16, seed=5))
-        np.testing.assert_allclose(
-            numpy(layer(other, attention_mask=mask))[1:, :4], alone, **FLOAT32
-        )
+        close(numpy(layer(other, attention_mask=mask))[1:, :4], alone)
 
     def test_2d_mask_equals_its_3d_form(self):
         layer, x = encoder(), normal(2, 5, 16)
         mask = np.array([[1] * 5, [1, 1, 0, 1, 0]])
-        np.testing.assert_allclose(
+        close(
             numpy(layer(x, attention_mask=mask)),
             numpy(layer(x, attention_mask=np.repeat(mask[:, None], 5, axis=1))),
-            **FLOAT32,
         )
 
     def test_scores_and_head_mask(self):
         layer, x = encoder(), normal(2, 5, 16)
         y, extras = layer(x, return_attention_scores=True, return_hidden_states=True)
-        np.testing.assert_allclose(numpy(y), numpy(layer(x)), **FLOAT32)
+        close(numpy(y), numpy(layer(x)))
         assert [tuple(a.shape) for a in extras["attentions"]] == [(2, 2, 5, 5)] * 2
-        np.testing.assert_allclose(numpy(extras["hidden_states"][-1]), numpy(y), **FLOAT32)
+        close(numpy(extras["hidden_states"][-1]), numpy(y))
         same = layer(x, head_mask=np.ones((2, 2), "float32"))
-        np.testing.assert_allclose(numpy(same), numpy(y), **FLOAT32)
+        close(numpy(same), numpy(y))
         _, masked = layer(
             x, head_mask=np.array([0.0, 1.0], "float32"), return_attention_scores=True
         )
@@ -246,7 +244,7 @@ class TestEncoder:
         changed = x.copy()
         changed[:, 4:] = normal(1, 2, 16, seed=9)
         y, z = numpy(layer(x)), numpy(layer(changed))
-        np.testing.assert_allclose(y[:, :4], z[:, :4], **FLOAT32)
+        close(y[:, :4], z[:, :4])
         assert np.abs(y[:, 4:] - z[:, 4:]).max() > 1e-2
 
     @pytest.mark.parametrize("size", [None, 8])
@@ -269,7 +267,7 @@ class TestEncoder:
                 return_cache=True,
             )
             parts.append(numpy(y))
-        np.testing.assert_allclose(np.concatenate(parts, axis=1), wanted, **FLOAT32)
+        close(np.concatenate(parts, axis=1), wanted)
 
     @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
     @pytest.mark.parametrize("rate", [0.0, 0.4])
@@ -292,9 +290,7 @@ class TestEncoder:
         moved = [np.abs(a - b).max() for a, b in zip(before, model.get_weights(), strict=True)]
         assert max(moved) > 0.01
         for a, b in zip(*(m.variables for m in models), strict=True):
-            np.testing.assert_allclose(
-                numpy(a), numpy(b), **(FLOAT32 if dtype == "float32" else BFLOAT16)
-            )
+            close(numpy(a), numpy(b), FLOAT32 if dtype == "float32" else BFLOAT16)
 
     def test_gradient_checkpointing_with_values_of_an_outer_scope(self):
         """As in a function of the weights: gradients flow to those, not to the variables."""
@@ -315,7 +311,7 @@ class TestEncoder:
             found.append(gradients(loss, values))
         assert max(np.abs(g).max() for g in found[0]) > 0.01
         for a, b in zip(*found, strict=True):
-            np.testing.assert_allclose(a, b, **FLOAT32_GRADIENT)
+            close(a, b, FLOAT32_GRADIENT)
 
     def test_what_an_encoder_cannot_do(self):
         with pytest.raises(ValueError, match="head size must be even.*got 9"):
@@ -351,7 +347,7 @@ class TestEncoder:
 
             found.append(gradients(loss, inputs))
         for a, b in zip(*found, strict=True):
-            np.testing.assert_allclose(a, b, **FLOAT32_GRADIENT)
+            close(a, b, FLOAT32_GRADIENT)
 
 
 class TestKerasConventions:
@@ -372,13 +368,13 @@ class TestKerasConventions:
         assert not [w for w in recwarn if "does not support masking" in str(w.message)]
         for padded, alone in zip(model(self.ids), model(self.ids[1:, :2]), strict=True):
             padded = padded[1:, :2] if len(padded.shape) == 3 else padded[1:]
-            np.testing.assert_allclose(numpy(padded), numpy(alone), **FLOAT32)
+            close(numpy(padded), numpy(alone))
         # The loss leaves the padding out, as it does with Keras's layers.
         model = keras.Model(inputs, outputs[0])
         model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         losses = -numpy(ops.log_softmax(model(self.ids)))[..., 1]
         loss = model.evaluate(self.ids, np.ones_like(self.ids), verbose=0)
-        np.testing.assert_allclose(loss, losses[self.ids > 0].mean(), **FLOAT32)
+        close(loss, losses[self.ids > 0].mean())
 
     def test_masks_of_both_sides_of_cross_attention(self):
         layer = RoFormerEncoder(**TINY, add_cross_attention=True)
@@ -393,7 +389,7 @@ class TestKerasConventions:
             context=numpy(embedding.embeddings)[context],
             context_mask=context > 0,
         )
-        np.testing.assert_allclose(numpy(model([x, context])), numpy(wanted), **FLOAT32)
+        close(numpy(model([x, context])), numpy(wanted))
 
     def test_time_distributed(self):
         """Sentence by sentence, with the mask of each."""
@@ -408,7 +404,7 @@ class TestKerasConventions:
         for i in range(2):
             x = numpy(embedding.embeddings)[ids[:, i]]
             wanted = layer(x, attention_mask=ids[:, i] > 0)
-            np.testing.assert_allclose(got[:, i], numpy(wanted), **FLOAT32)
+            close(got[:, i], numpy(wanted))
 
     @pytest.mark.parametrize(
         "layer",
@@ -453,16 +449,41 @@ class TestKerasConventions:
         assert keras.tree.map_structure(lambda x: x.shape, spec) == shapes
 
 
+class TestSpec:
+    def test_arguments_by_position_by_name_and_as_a_spec(self):
+        sizes = (2, 16, 2, 24, 8, "relu", 0.2, 0.3, True, True, True, True, 1e-6, 0.03)
+        names = list(inspect.signature(RoFormerEncoder).parameters)[: len(sizes)]
+        spec = EncoderSpec(vocab_size=None, **dict(zip(names, sizes, strict=True)))
+        by_position, by_name, by_spec = (
+            RoFormerEncoder(*sizes, name="e"),
+            RoFormerEncoder(**dict(zip(names, sizes, strict=True)), name="e"),
+            RoFormerEncoder(spec=spec, name="e"),
+        )
+        assert by_position.get_config() == by_name.get_config() == by_spec.get_config()
+        assert names[:4] == ["num_layers", "hidden_size", "num_heads", "intermediate_size"]
+        config = by_name.get_config()
+        assert tuple(config[name] for name in names) == sizes
+        assert by_name.blocks[1].get_config()["layer_norm_eps"] == 1e-6
+
+    def test_mistakes_are_named(self):
+        with pytest.raises(TypeError, match="RoFormerEncoder.*intermediate_size"):
+            RoFormerEncoder(2, 16, 2)
+        with pytest.raises(TypeError, match="multiple values.*num_layers"):
+            RoFormerEncoder(2, 16, 2, 24, num_layers=3)
+        with pytest.raises((TypeError, ValueError), match="vocab_size"):
+            RoFormerEncoder(2, 16, 2, 24, vocab_size=3)
+
+
 class TestActivations:
     x = np.linspace(-3, 3, 13).astype("float32")
 
     def test_gelus(self):
         exact = [x * 0.5 * (1 + math.erf(x / math.sqrt(2))) for x in self.x]
-        np.testing.assert_allclose(numpy(get_activation("gelu")(self.x)), exact, **FLOAT32)
+        close(numpy(get_activation("gelu")(self.x)), exact)
         tanh = (
             0.5 * self.x * (1 + np.tanh(math.sqrt(2 / math.pi) * (self.x + 0.044715 * self.x**3)))
         )
-        np.testing.assert_allclose(numpy(get_activation("gelu_new")(self.x)), tanh, **FLOAT32)
+        close(numpy(get_activation("gelu_new")(self.x)), tanh)
 
     def test_names_of_transformers(self):
         """The functions behind the names that only transformers has."""
@@ -479,12 +500,12 @@ class TestActivations:
             relu2=np.maximum(self.x, 0) ** 2,
         )
         for name, values in expected.items():
-            np.testing.assert_allclose(numpy(get_activation(name)(self.x)), values, **FLOAT32)
+            close(numpy(get_activation(name)(self.x)), values)
 
     def test_leaky_relu_is_the_reference_s(self):
         """torch's slope, 0.01; Keras's own is 0.2."""
         expected = np.where(self.x < 0, 0.01 * self.x, self.x)
-        np.testing.assert_allclose(numpy(get_activation("leaky_relu")(self.x)), expected, **FLOAT32)
+        close(numpy(get_activation("leaky_relu")(self.x)), expected)
 
     def test_registered_functions_by_name(self):
         @keras.saving.register_keras_serializable(package="tests")
@@ -505,7 +526,7 @@ class TestActivations:
         model.save(tmp_path / "model.keras")
         again = keras.models.load_model(tmp_path / "model.keras", custom_objects={"wave": wave})
         x = normal(2, 5, 16)
-        np.testing.assert_allclose(numpy(again(x)), numpy(model(x)), **FLOAT32)
+        close(numpy(again(x)), numpy(model(x)))
 
     def test_unknown_name_is_an_error(self):
         with pytest.raises(ValueError, match="hidden_act is 'gulu', which is no known activation"):
@@ -525,10 +546,10 @@ class TestModel:
         model = keras.Model(inputs, states)
         ids = np.random.default_rng(0).integers(1, 30, (2, 7))
         wanted = numpy(layer(ids)[0])
-        np.testing.assert_allclose(numpy(model(ids)), wanted, **FLOAT32)
+        close(numpy(model(ids)), wanted)
         model.save(tmp_path / "model.keras")
         again = keras.models.load_model(tmp_path / "model.keras")
-        np.testing.assert_allclose(numpy(again(ids)), wanted, **FLOAT32)
+        close(numpy(again(ids)), wanted)
 
     def test_neither_and_both_inputs_are_errors(self):
         layer = self.model()

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tests.support import SPECIAL_TOKENS
+
 
 def backbone_arguments(**changes):
     arguments = dict(
@@ -40,7 +42,7 @@ def random_inputs(backbone, batch=3, length=7, seed=0):
 TEXTS = ["今天天气很好。", "我们去公园玩。", "味道不错，下次再来。", "太差了！"]
 _WORDS = "今天 天气 我们 公园 味道 不错 下次 再来"
 VOCABULARY = [
-    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    *SPECIAL_TOKENS,
     *_WORDS.split(),
     *"今天气很好。我们去公园玩味道不错，下次再来太差了！",
 ]

@@ -1,13 +1,12 @@
 """RoFormerBackbone: what it computes, its configuration and its layout over devices."""
 
 import keras
-import numpy as np
 import pytest
 
 from keras_roformer.models import RoFormerBackbone
 from keras_roformer.tasks import RoFormerNetwork
-from tests import tolerances
 from tests.models.common import backbone_arguments, random_inputs, randomise
+from tests.support import close
 
 
 @pytest.mark.parametrize("extra", [{}, {"embedding_dim": 8, "add_pooler": True, "causal": True}])
@@ -29,11 +28,7 @@ def test_outputs_are_those_of_the_core(extra):
     names = {"sequence_output": "last_hidden_state", "pooled_output": "pooler_output"}
     assert len(got) == len(want)
     for name, value in got.items():
-        np.testing.assert_allclose(
-            keras.ops.convert_to_numpy(value),
-            keras.ops.convert_to_numpy(want[names[name]]),
-            **tolerances.FLOAT32,
-        )
+        close(keras.ops.convert_to_numpy(value), keras.ops.convert_to_numpy(want[names[name]]))
 
 
 def test_config_makes_an_equal_backbone_again():
@@ -50,7 +45,7 @@ def test_an_activation_that_is_a_function_comes_back():
     again.set_weights(backbone.get_weights())
     inputs = random_inputs(backbone)
     got, want = (model(inputs)["sequence_output"] for model in (again, backbone))
-    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (got, want)), **tolerances.FLOAT32)
+    close(*map(keras.ops.convert_to_numpy, (got, want)))
 
 
 def test_impossible_values_are_named():

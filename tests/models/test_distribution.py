@@ -3,17 +3,14 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
 
 from tests import tolerances
+from tests.conftest import ROOT
 from tests.models.recipes.example import make_data, make_model
-
-ROOT = Path(__file__).resolve().parents[2]
-BACKEND = keras.config.backend()
+from tests.support import BACKEND, close
 
 
 def run(*command):
@@ -59,13 +56,13 @@ def test_data_and_model_parallel_on_jax_give_the_losses_of_one_device():
     assert expected[-1] < expected[0]
 
     model, losses = train("data")
-    np.testing.assert_allclose(losses, expected, **tolerances.TRAINED_LOSS)
+    close(losses, expected, tolerances.TRAINED_LOSS)
     kernel = model.backbone.roformer.encoder.blocks[0].attention.query.kernel
     assert len(kernel.value.sharding.device_set) == 8
     assert kernel.value.sharding.is_fully_replicated
 
     model, losses = train("model")
-    np.testing.assert_allclose(losses, expected, **tolerances.TRAINED_LOSS)
+    close(losses, expected, tolerances.TRAINED_LOSS)
     kernel = model.backbone.roformer.encoder.blocks[0].attention.query.kernel
     # (16, 16) over two devices of the batch axis by four of the model axis.
     assert {shard.data.shape for shard in kernel.value.addressable_shards} == {(8, 4)}
@@ -79,11 +76,11 @@ def test_two_ddp_processes_give_the_losses_of_one():
         *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
         *("-m", "tests.models.recipes.torch_ddp"),
     )
-    np.testing.assert_allclose(losses, full_batch_losses(), **tolerances.TRAINED_LOSS)
+    close(losses, full_batch_losses(), tolerances.TRAINED_LOSS)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute is TensorFlow's")
 def test_two_mirrored_devices_give_the_losses_of_one():
     losses, output = run("-m", "tests.models.recipes.tensorflow_mirrored", "2")
     assert "replicas 2" in output
-    np.testing.assert_allclose(losses, full_batch_losses(), **tolerances.TRAINED_LOSS)
+    close(losses, full_batch_losses(), tolerances.TRAINED_LOSS)

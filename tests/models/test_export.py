@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from keras_roformer.models import RoFormerBackbone, RoFormerMaskedLM, RoFormerTextClassifier
-from tests import tolerances
 from tests.models.common import backbone_arguments, random_inputs, randomise
+from tests.support import close
 
 BACKEND = keras.config.backend()
 EXPORTS = {
@@ -111,7 +111,7 @@ def test_an_exported_model_gives_the_same_numbers(task, kind, tmp_path, request)
             positions = np.random.default_rng(length).integers(0, length, (batch, 3))
             inputs["mask_positions"] = positions.astype("int32")
         expected = keras.ops.convert_to_numpy(task(inputs))
-        np.testing.assert_allclose(run(inputs), expected, **tolerances.FLOAT32)
+        close(run(inputs), expected)
 
 
 @pytest.mark.parametrize("kind", REFUSED[BACKEND])

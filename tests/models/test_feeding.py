@@ -1,16 +1,15 @@
 """fit, evaluate and predict on everything that users have; preprocessors; without TensorFlow."""
 
 import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
 from keras_roformer import models
+from tests.conftest import ROOT
 from tests.models.common import TEXTS, VOCABULARY, backbone_arguments, random_inputs
-from tests.tolerances import FLOAT32
+from tests.support import close, python
 
 LABELS = [1, 0, 1, 0]
 PAIRS = (TEXTS, TEXTS[::-1])
@@ -96,7 +95,7 @@ def test_every_source_gives_the_same(trained_model, kind, x):
         got = model.evaluate(*data, batch_size=2, verbose=0)[0]
         history = model.fit(*data, validation_data=data, epochs=2, verbose=0)
         assert model.predict(x, verbose=0).shape == (4, 2)
-    np.testing.assert_allclose(got, want, **FLOAT32)
+    close(got, want)
     assert len(history.history["val_loss"]) == 2
 
 
@@ -223,19 +222,19 @@ def test_batches_may_be_of_any_lengths(model, kind):
         model.compile(metrics=[])  # forget what fit has compiled
         got = model.predict(texts, batch_size=1, verbose=0)
         assert got.shape == want.shape
-        np.testing.assert_allclose(got[:4], got[:1].repeat(4, 0), **FLOAT32)
+        close(got[:4], got[:1].repeat(4, 0))
     elif kind == "generator":
         got = model.predict((x for x, _ in batches), verbose=0)
-        np.testing.assert_allclose(got, want, **FLOAT32)
+        close(got, want)
         model.fit((batch for batch in batches), steps_per_epoch=3, verbose=0)
     elif kind == "grain":
         grain = pytest.importorskip("grain", reason="grain is in the extra hub")
         data = grain.MapDataset.source(list(zip(texts, labels, strict=True))).batch(2)
         got = model.predict(grain.MapDataset.source(texts).batch(2).to_iter_dataset(), verbose=0)
-        np.testing.assert_allclose(got, want, **FLOAT32)
+        close(got, want)
         history = model.fit(data, epochs=2, validation_data=data, verbose=0).history
         loss = model.evaluate(data.to_iter_dataset(), verbose=0)[0]
-        np.testing.assert_allclose(loss, history["val_loss"][-1], **FLOAT32)
+        close(loss, history["val_loss"][-1])
         model.fit(texts, labels, validation_data=data, batch_size=2, verbose=0)
         model.fit(data.repeat(), steps_per_epoch=2, verbose=0)
     else:
@@ -456,7 +455,7 @@ def test_weights_reach_the_loss(tokenizer):
     loss = model.evaluate(TEXTS, labels, verbose=0)
     for weight in (2.0, 0.0):
         got = model.evaluate(TEXTS, labels, sample_weight=np.full(4, weight), verbose=0)
-        np.testing.assert_allclose(got, weight * loss, **FLOAT32)
+        close(got, weight * loss)
     history = model.fit(TEXTS, labels, sample_weight=np.zeros(4), verbose=0)
     assert history.history["loss"] == [0.0]
 
@@ -521,23 +520,12 @@ print("fine")
 def test_without_tensorflow_and_its_text(blocked, backend):
     if backend == "tensorflow" and "tensorflow" in blocked:
         pytest.skip("the backend is TensorFlow")
-    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    result = subprocess.run(
-        [sys.executable, "-c", _WITHOUT.format(blocked=blocked, root=root)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "KERAS_BACKEND": backend},
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    code = _WITHOUT.format(blocked=blocked, root=str(ROOT))
+    result = python("-c", code, env={**os.environ, "KERAS_BACKEND": backend})
     assert result.stdout.strip().endswith("fine")
 
 
 def test_importing_the_package_imports_no_keras():
     code = "import sys, keras_roformer; print([m for m in sys.modules if m.startswith('keras')])"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=os.path.dirname(os.path.dirname(os.path.dirname(__file__))),
-    )
+    result = python("-c", code, cwd=ROOT)
     assert "'keras'" not in result.stdout and "keras_hub" not in result.stdout

@@ -32,14 +32,15 @@ def arguments_of(case):
 
 def write(folder):
     sys.path.insert(0, str(Path(__file__).parents[2]))
-    from tests.parity.models import BACKEND, load_case, model_of, to_backend, to_numpy
+    from tests.parity.models import BACKEND, load_case, model_of, to_numpy
+    from tests.support import native
 
     for task, case_name in TASKS.items():
         target = folder / BACKEND / task
         model = model_of(case_name)
         model.save_pretrained(target)
         arguments = arguments_of(load_case(case_name))
-        outputs = model(**{name: to_backend(array) for name, array in arguments.items()})
+        outputs = model(**{name: native(array) for name, array in arguments.items()})
         np.savez(target / "ours.npz", **arguments, first=to_numpy(outputs[0]))
 
 

@@ -3,7 +3,7 @@
     PYTHONPATH=. ORACLE/bin/python tests/oracle/record_question_answering.py
 
 in the oracle's environment (README.md) writes question_answering.json beside this file: for each of
-`CASES` the answers for the tiny checkpoint of tests/pipeline_tools.py.
+`CASES` the answers for the tiny checkpoint of tests/pipelines/pipeline_tools.py.
 """
 
 import json

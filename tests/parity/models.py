@@ -10,13 +10,10 @@ import keras
 import numpy as np
 from safetensors.numpy import save_file
 
-import keras_roformer
-from tests.conftest import FAMILY_PREFIX
 from tests.oracle import cases
+from tests.support import BACKEND, PREFIX, cls
 from tests.tolerances import FLOAT32
 
-BACKEND = keras.config.backend()
-PREFIX = FAMILY_PREFIX[BACKEND]
 # The recorded family whose classes bear our class's name.
 RECORDED_FAMILY = {"torch": "torch", "tensorflow": "tf", "jax": "flax"}[BACKEND]
 LABELS = ("labels", "start_positions", "end_positions")
@@ -39,7 +36,7 @@ def load_model(task, config, weights, prefix=PREFIX):
     """The documented class for `task`, loaded by from_pretrained."""
     with tempfile.TemporaryDirectory() as folder:
         write_checkpoint(folder, config, weights)
-        return getattr(keras_roformer, f"{prefix}RoFormer{task}").from_pretrained(folder)
+        return cls(task, prefix).from_pretrained(folder)
 
 
 @functools.cache
@@ -47,23 +44,6 @@ def model_of(case_name):
     """Our model of a recorded case."""
     case = load_case(case_name)
     return load_model(case.task, case.config, case.weights)
-
-
-def to_backend(value):
-    """Arrays, nested in tuples or not, as tensors of the running backend."""
-    if isinstance(value, (tuple, list)):
-        return tuple(to_backend(item) for item in value)
-    if not isinstance(value, np.ndarray):
-        return value
-    if BACKEND == "torch":
-        import torch
-
-        return torch.from_numpy(value.copy())
-    if BACKEND == "tensorflow":
-        import tensorflow as tf
-
-        return tf.constant(value)
-    return value
 
 
 def to_numpy(value):

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import FAMILY_PREFIX, ROOT
 from tests.oracle.cases import CHECKPOINTS
 from tests.parity import run_example
-from tests.tolerances import FLOAT32
+from tests.support import close
 
 # The checkpoint has no weights for these heads: they start at random, and what they give is random.
 NEW_HEADS = ("Classification", "MultipleChoice", "QuestionAnswering")
@@ -74,6 +74,6 @@ def compare(found, expected, name, key):
     expected = DEVIATIONS.get((name, key), expected)
     assert found.shape == expected.shape, key
     if expected.dtype.kind == "f":
-        np.testing.assert_allclose(found, expected, err_msg=key, **FLOAT32)
+        close(found, expected, message=key)
     else:
         np.testing.assert_array_equal(found, expected, err_msg=key)

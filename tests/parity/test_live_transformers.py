@@ -7,6 +7,7 @@ import pytest
 
 import keras_roformer
 from tests.parity.models import assert_close, load_model, to_numpy
+from tests.support import TASKS, close, cls
 from tests.tolerances import FLOAT32_GRADIENT
 
 if os.environ["KERAS_BACKEND"] != "torch":
@@ -15,15 +16,6 @@ if os.environ["KERAS_BACKEND"] != "torch":
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers", minversion="5")
 
-TASKS = (
-    "Model",
-    "ForMaskedLM",
-    "ForCausalLM",
-    "ForSequenceClassification",
-    "ForMultipleChoice",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-)
 SEEDS = range(4)
 
 
@@ -119,9 +111,7 @@ def test_outputs_and_gradients(task, seed):
     ours = {name: parameter.grad for name, parameter in model.named_parameters()}
     assert set(ours) == set(gradients)
     for name, gradient in gradients.items():
-        np.testing.assert_allclose(
-            to_numpy(ours[name]), to_numpy(gradient), err_msg=name, **FLOAT32_GRADIENT
-        )
+        close(to_numpy(ours[name]), to_numpy(gradient), FLOAT32_GRADIENT, message=name)
 
 
 def loss_of(task, outputs):
@@ -133,7 +123,7 @@ def loss_of(task, outputs):
 def test_transformers_loads_what_ours_saves(task, tmp_path):
     rng = np.random.default_rng(TASKS.index(task))
     config = random_config(rng, task)
-    model = getattr(keras_roformer, f"RoFormer{task}")(keras_roformer.RoFormerConfig(**config))
+    model = cls(task)(keras_roformer.RoFormerConfig(**config))
     model.eval().save_pretrained(tmp_path)
     reference, info = getattr(transformers, f"RoFormer{task}").from_pretrained(
         tmp_path, output_loading_info=True

@@ -21,9 +21,9 @@ from tests.parity.models import (
     load_case,
     model_of,
     relative_difference,
-    to_backend,
     to_numpy,
 )
+from tests.support import close, native
 from tests.tolerances import FLOAT32, FLOAT32_GRADIENT
 
 # Where a TensorFlow or Flax class of transformers 4.57.6 differs from its PyTorch class. Ours equal
@@ -69,7 +69,7 @@ def run(case_name, call_name):
         arguments = {k: v for k, v in arguments.items() if k not in LABELS}
     # Without its checks ours leaves out cross-attention that gets no states, as transformers does.
     with mock.patch.object(facades, "CHECK_IDS", call_name != "no_encoder"):
-        outputs = model_of(case_name)(**{k: to_backend(v) for k, v in arguments.items()})
+        outputs = model_of(case_name)(**{k: native(v) for k, v in arguments.items()})
     return {name: to_numpy(value) for name, value in outputs.items()}
 
 
@@ -148,13 +148,13 @@ def test_gradients(case_name, call_name):
     gradients = gradients_of(model_of(case_name), call)
     assert set(gradients) == set(call.gradients)
     for name, expected in call.gradients.items():
-        np.testing.assert_allclose(gradients[name], expected, err_msg=name, **FLOAT32_GRADIENT)
+        close(gradients[name], expected, FLOAT32_GRADIENT, message=name)
 
 
 def gradients_of(model, call):
     """Gradients of a call's loss, under transformers' torch names and in its layout."""
     weights = list(names.weights(model.network))
-    arguments = {k: to_backend(v) for k, v in call.arguments.items()}
+    arguments = {k: native(v) for k, v in call.arguments.items()}
     if BACKEND == "torch":
         model.zero_grad()
         model(**arguments).loss.backward()
@@ -198,7 +198,7 @@ RIGHT_PADDED = "greedy_right_padded"
 
 
 def generate(case_name, **arguments):
-    arguments = {name: to_backend(value) for name, value in arguments.items()}
+    arguments = {name: native(value) for name, value in arguments.items()}
     tokens = model_of(case_name).generate(**arguments)
     return to_numpy(getattr(tokens, "sequences", tokens))
 
@@ -236,12 +236,12 @@ def test_own_cache_continues(case_name):
     model = model_of(case_name)
     past, logits = None, []
     for name in ("first_four", "fifth", "last_two"):
-        ids = to_backend(case.calls[name].arguments["input_ids"])
+        ids = native(case.calls[name].arguments["input_ids"])
         outputs = model(input_ids=ids, past_key_values=past, use_cache=True)
         past = outputs.past_key_values
         logits.append(to_numpy(outputs.logits))
     ids = np.concatenate(
         [case.calls[n].arguments["input_ids"] for n in ("first_four", "fifth", "last_two")], axis=1
     )
-    whole = to_numpy(model(input_ids=to_backend(ids), use_cache=False).logits)
+    whole = to_numpy(model(input_ids=native(ids), use_cache=False).logits)
     assert_close(np.concatenate(logits, axis=1), whole, "logits", class_name(case))

@@ -11,10 +11,30 @@ import shutil
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from tests.tolerances import FLOAT32
+
 BASE = pathlib.Path(__file__).resolve().parents[1] / "oracle/checkpoints/roformer_chinese_base"
 D = 16  # hidden size of the base
 TAGS = ("I-LOC", "O", "B-LOC", "B-PER", "I-PER")
 MOODS = ("bad", "good", "mixed")
+MASKED = [
+    "今天[MASK]非常好。",
+    "[MASK]天",
+    "my dog is [MASK], the capital of france is paris. today 今天天氣非常好。",
+    "paris is the capital of [MASK].",
+    "[MASK]",
+]
+TEXTS = [
+    "今天天氣非常好。",
+    "my dog is cute. paris is the capital of france, jim is in new york.",
+    "天",
+    "Jim held the puppet! Italy... 今天 tokenized pieces",
+    "非常好 非常好",
+    "Unknown ☃ sign",
+]
+PAIR = {"text": "今天天氣非常好。", "text_pair": "my dog is cute"}
+PROMPTS = ["今天天氣", "my dog is", "jim held the puppet and the pizza in new york, italy"]
+GREEDY = dict(do_sample=False, max_new_tokens=5)
 # Task → (shapes of the head's weights, config fields).
 HEADS = {
     "text-classification": (
@@ -58,7 +78,7 @@ def write_checkpoint(directory, task, **fields):
     return str(directory)
 
 
-def assert_same(results, expected, tolerance, path="result"):
+def assert_same(results, expected, tolerance=FLOAT32, path="result"):
     """Equal structure and texts, numbers within `tolerance`.
 
     Spaces between Chinese words are transformers' alone.
@@ -78,3 +98,13 @@ def assert_same(results, expected, tolerance, path="result"):
         assert results.replace(" ", "") == expected.replace(" ", ""), path
     else:
         assert results == expected, path
+
+
+def assert_refused(call, error, message):
+    """An error of one line that says `message`."""
+    try:
+        call()
+    except error as raised:
+        assert message in str(raised) and "\n" not in str(raised), raised
+    else:
+        raise AssertionError(f"no {error.__name__}")

@@ -26,6 +26,8 @@ from keras_roformer.tokenizers import (
     RoFormerTokenizerFast,
 )
 from keras_roformer.tokenizers.core import _PLAIN_WORD, _UNPLAIN, _Finder
+from keras_roformer.tokenizers.flavours import FAST, SLOW
+from keras_roformer.tokenizers.packing import Packer
 from keras_roformer.tokenizers.rules import FastRule
 
 from .record import VOCAB
@@ -517,7 +519,7 @@ def test_batch_encoding_survives_pickling(monkeypatch):
     row = tokenizer([TEXT, "好"], padding=True)
     copied = copy.deepcopy(row)
     with monkeypatch.context() as patch:
-        patch.setattr(RoFormerTokenizerFast, "_encodings", None)  # nothing is tokenized again
+        patch.setattr(Packer, "encodings", None)  # nothing is tokenized again
         other = pickle.loads(pickle.dumps(row))
     assert isinstance(other, BatchEncoding) and other.data == row.data
     assert other.is_fast and other.n_sequences == 1
@@ -527,3 +529,16 @@ def test_batch_encoding_survives_pickling(monkeypatch):
     assert row.encodings and copied.word_ids(1) == row.word_ids(1)
     other = pickle.loads(pickle.dumps(row))
     assert other.word_ids(1) == row.word_ids(1) and other.char_to_token(1, 0) == 1
+
+
+@BOTH
+def test_results_keep_the_tokens_that_they_were_made_with(cls):
+    tokenizer = cls(VOCAB)
+    row, expected = tokenizer([TEXT, "好"], padding=True), cls(VOCAB)([TEXT, "好"], padding=True)
+    tokenizer.pad_token = "好"
+    tokenizer.add_tokens(["非常好"])
+    assert [row.tokens(i) for i in (0, 1)] == [expected.tokens(i) for i in (0, 1)]
+
+
+def test_flavours_differ_in_every_decision():
+    assert all(slow is not fast for slow, fast in zip(SLOW, FAST, strict=True))

@@ -4,18 +4,13 @@ import hashlib
 import io
 import json
 import sqlite3
-import sys
 import tarfile
 import zipfile
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import build_corpus
 import build_vocab
 import corpora
+import pytest
 
 pytestmark = pytest.mark.framework_free
 

@@ -13,7 +13,8 @@ import pytest
 from safetensors import numpy as safetensors_numpy
 
 from keras_roformer import weights
-from keras_roformer.weights import CheckpointError, flax_msgpack, pytorch_bin, tf_checkpoint
+from keras_roformer.weights import CheckpointError
+from keras_roformer.weights.formats import flax_msgpack, pytorch_bin, tf_checkpoint
 from tests.weights.common import CHECKPOINTS, assert_same, random_weights
 
 FORMATS = tuple(weights.FORMATS)
@@ -365,7 +366,7 @@ def test_broken_tensorflow_checkpoint(tmp_path):
     names = ("bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001")
     for name in names:
         (tmp_path / name).write_bytes((source / name).read_bytes())
-    assert len(tf_checkpoint.read(tmp_path / "bert_model.ckpt")) == 4
+    assert len(tf_checkpoint.read(tmp_path / "bert_model.ckpt")[0]) == 4
     for name in names:
         whole = (tmp_path / name).read_bytes()
         for length in range(len(whole)):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from keras_roformer import weights
-from keras_roformer.weights import flax_msgpack, layouts, pytorch_bin, safetensors_file
+from keras_roformer.weights import formats, layouts
+from keras_roformer.weights.formats import flax_msgpack, pytorch_bin, safetensors_file
 from tests.weights.common import CHECKPOINTS, FLOATS, assert_same, random_weights
 
 FORMATS = tuple(weights.FORMATS)
@@ -124,7 +125,7 @@ def test_pytorch_files_by_torch(tmp_path, options):
     torch = pytest.importorskip("torch")
     state = torch_state()
     torch.save(state, tmp_path / "pytorch_model.bin", **options)
-    actual = pytorch_bin.read(tmp_path / "pytorch_model.bin")
+    actual, _ = pytorch_bin.read(tmp_path / "pytorch_model.bin")
     assert actual.keys() == state.keys()
     for name, tensor in state.items():
         assert str(actual[name].dtype) == str(tensor.dtype).removeprefix("torch.")
@@ -156,20 +157,16 @@ def test_flax_arrays_in_chunks(tmp_path, monkeypatch):
 DTYPES = st.sampled_from([np.dtype(t) for t in (*FLOATS[:2], np.float64, np.int64, np.uint8, bool)])
 NAMES = st.text(st.characters(exclude_characters="/.", exclude_categories=("Cs", "Cc")), min_size=1)
 ARRAYS = DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0)))
-MODULES = {"pytorch": pytorch_bin, "flax": flax_msgpack}
+MODULES = {"safetensors": safetensors_file, "pytorch": pytorch_bin, "flax": flax_msgpack}
 
 
 @settings(max_examples=60, deadline=None)
 @given(tensors=st.dictionaries(NAMES, ARRAYS, min_size=1, max_size=40))
-@pytest.mark.parametrize("format", ("safetensors", *MODULES))
+@pytest.mark.parametrize("format", MODULES)
 def test_any_arrays_survive(tmp_path_factory, format, tensors):
     path = tmp_path_factory.mktemp("any") / "file"
-    if format == "safetensors":
-        safetensors_file.write(path, tensors, {"format": "pt"})
-        assert_same(safetensors_file.read(path)[0], tensors)
-    else:
-        MODULES[format].write(path, tensors)
-        assert_same(MODULES[format].read(path), tensors)
+    MODULES[format].write(path, tensors, {"format": "pt"})
+    assert_same(MODULES[format].read(path)[0], tensors)
 
 
 @given(
@@ -189,7 +186,9 @@ def test_messagepack_reader_agrees_with_msgpack(value):
 def test_importing_weights_imports_no_framework():
     root = str(Path(weights.__file__).parents[2])
     code = (
-        f"import sys; sys.path.insert(0, {root!r}); import keras_roformer.weights\n"
+        f"import sys; sys.path.insert(0, {root!r})\n"
+        "from keras_roformer.weights import formats, read\n"
+        "for row in formats.TABLE.values(): row.code\n"
         "names = 'keras torch tensorflow jax flax transformers h5py msgpack'.split()\n"
         "sys.exit(', '.join(name for name in names if name in sys.modules))"
     )
@@ -197,9 +196,35 @@ def test_importing_weights_imports_no_framework():
     assert result.stderr.strip() == ""
 
 
+def test_each_row_has_a_module_with_the_same_verbs():
+    for row in formats.TABLE.values():
+        assert callable(row.code.read) and hasattr(row.code, "write") == row.is_written
+
+
+@pytest.mark.parametrize(
+    "files, arguments, expected",
+    [
+        (["model.safetensors", "tf_model.h5"], {}, None),
+        (["tf_model.h5"], {"use_safetensors": True, "from_tf": True}, "safetensors"),
+        (["model.safetensors"], {"use_safetensors": False}, "pytorch"),
+        (["pytorch_model.bin"], {"use_safetensors": False, "from_tf": True}, "tensorflow"),
+        (["model.safetensors.index.json", "pytorch_model.bin"], {"from_pt": True}, None),
+        (["pytorch_model.bin", "tf_model.h5"], {"from_pt": True}, "pytorch"),
+        (["bert_model.ckpt.index"], {"from_tf": True}, "original"),
+        (["bert_model.ckpt.index", "tf_model.h5.index.json"], {"from_tf": True}, "tensorflow"),
+        ([], {"from_tf": True}, "tensorflow"),
+        ([], {"from_flax": True, "from_pt": True}, "flax"),
+    ],
+)
+def test_what_the_arguments_of_from_pretrained_ask_for(tmp_path, files, arguments, expected):
+    for name in files:
+        (tmp_path / name).touch()
+    assert formats.requested(tmp_path, **arguments) == expected
+
+
 def test_tensorflow_checkpoint(tmp_path):
     tf = pytest.importorskip("tensorflow")
-    from keras_roformer.weights import tf_checkpoint
+    from keras_roformer.weights.formats import tf_checkpoint
 
     rng = np.random.default_rng(0)
     variables = {
@@ -214,5 +239,5 @@ def test_tensorflow_checkpoint(tmp_path):
             tf.compat.v1.get_variable(name, initializer=array)
         session.run(tf.compat.v1.global_variables_initializer())
         tf.compat.v1.train.Saver().save(session, str(tmp_path / "bert_model.ckpt"))
-    assert_same(tf_checkpoint.read(tmp_path / "bert_model.ckpt"), variables)
-    assert_same(tf_checkpoint.read(tmp_path / "bert_model.ckpt.index"), variables)
+    assert_same(tf_checkpoint.read(tmp_path / "bert_model.ckpt")[0], variables)
+    assert_same(tf_checkpoint.read(tmp_path / "bert_model.ckpt.index")[0], variables)

@@ -1,0 +1,25 @@
+"""Entities: spans of neighbouring tokens with one tag, from BIO tags or tags without B and I."""
+
+
+def spans_of_tags(tags, outside=()):
+    """The entities in a row of tags, in order: `(type, first, last)`.
+
+    Neighbours with one type are one entity; "B-X" begins a new one. "I-X" after another type, or a
+    tag without B and I, begins one, too.
+
+    Args:
+        tags: list of strings: "B-X", "I-X" or "X".
+        outside: types that are no entities, e.g. ("O",).
+
+    Example:
+        >>> spans_of_tags(["B-PER", "I-PER", "O", "B-LOC"], outside=("O",))
+        [('PER', 0, 1), ('LOC', 3, 3)]
+    """
+    spans = []
+    for i, tag in enumerate(tags):
+        kind = tag[2:] if tag.startswith(("B-", "I-")) else tag
+        if spans and kind == spans[-1][0] and not tag.startswith("B-"):
+            spans[-1] = kind, spans[-1][1], i
+        else:
+            spans.append((kind, i, i))
+    return [span for span in spans if span[0] not in outside]
