@@ -99,3 +99,9 @@ def compiles_each_shape():
     compiles nothing.
     """
     return current_backend() == "jax"
+
+
+def fixes_sizes_of_loaders():
+    """Whether Keras expects all batches of a loader to have the sizes of the first two: on
+    TensorFlow, see `upstream.for_keras.with_signature`."""
+    return current_backend() == "tensorflow"
