@@ -89,22 +89,11 @@ def fine_tune(
     rng = np.random.default_rng(seed)
     settings = Settings(epochs, batch_size, learning_rate, max_length, seed)
     columns = (text_column or TASKS[task].columns[0], label_column or TASKS[task].columns[1])
-    examples = read_examples(data, task, *columns)
-    if evaluation is not None:
-        held_out = read_examples(evaluation, task, *columns)
-    else:
-        examples, held_out = _hold_out(examples, rng, data)
-    labels = _labels(examples, data)
-    _check_known(held_out, labels, evaluation, data)
+    examples, held_out, labels = _read(data, evaluation, task, columns, rng)
     directory = hub.resolve(model)
     output = make_directory(output)
 
-    config = RoFormerConfig.from_directory(
-        directory,
-        id2label=dict(enumerate(labels)),
-        label2id={label: index for index, label in enumerate(labels)},
-        architectures=[names.class_name(TASKS[task].network_task)],
-    )
+    config = _config(directory, labels, TASKS[task].network_task)
     tokenizer = AutoTokenizer.from_pretrained(directory)
     encoded = [
         TASKS[task].encode(tokenizer, some, config.label2id, max_length)
@@ -129,6 +118,27 @@ def fine_tune(
     }
     _write(output, config, tokenizer, best.weights, metadata)
     return result
+
+
+def _read(data, evaluation, task, columns, rng):
+    """The examples to train on, those held out, and the labels that there are."""
+    examples = read_examples(data, task, *columns)
+    if evaluation is not None:
+        held_out = read_examples(evaluation, task, *columns)
+    else:
+        examples, held_out = _hold_out(examples, rng, data)
+    labels = _labels(examples, data)
+    _check_known(held_out, labels, evaluation, data)
+    return examples, held_out, labels
+
+
+def _config(directory, labels, network_task):
+    return RoFormerConfig.from_directory(
+        directory,
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+        architectures=[names.class_name(network_task)],
+    )
 
 
 def _train(encoded, config, recipe, settings, rng, source, report, progress):
