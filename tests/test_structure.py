@@ -1,4 +1,4 @@
-"""The rules of the code's structure: names, sizes, where things may stand, which way imports run."""
+"""The rules of the code: names, sizes, where things may stand, which way imports run."""
 
 import ast
 import collections
