@@ -55,8 +55,8 @@ class BackupAndRestore(keras.callbacks.Callback):
         with np.load(folder / "states.npz", allow_pickle=False) as states:
             for i, state in enumerate(self._states()):
                 state.assign(states[f"state_{i}"].view(state.dtype))  # NumPy forgets bfloat16
-            kernels.set_generator_states(states)
-        for_keras.start_at_epoch(self.model, epoch)
+            kernels.set_random_state(states)
+        for_keras.begin_at(self.model, epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         outdated = self._backups()
@@ -64,9 +64,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         with atomic_folder(self.backup_dir / f"epoch-{epoch + 1}") as folder:
             check_room(folder, self.model)
             self.model.save_weights(folder / "model.weights.h5")
-            states = map(keras.ops.convert_to_numpy, self._states())
-            values = {f"state_{i}": value for i, value in enumerate(states)}
-            np.savez(folder / "states.npz", **values, **kernels.generator_states())
+            np.savez(folder / "states.npz", **self._state_values())
         for _, folder in outdated:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -83,9 +81,13 @@ class BackupAndRestore(keras.callbacks.Callback):
     def _states(self):
         """What a weight file does not have, or not as it is: random generators, and LoRA."""
         generators = [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
-        parts = for_keras.flat_layers(self.model)
-        adapted = [part for part in parts if getattr(part, "lora_enabled", False)]
+        layers = for_keras.flat_layers(self.model)
+        adapted = [layer for layer in layers if getattr(layer, "lora_enabled", False)]
         return [*generators, *(weight for layer in adapted for weight in layer.weights)]
+
+    def _state_values(self):
+        states = enumerate(map(keras.ops.convert_to_numpy, self._states()))
+        return {**{f"state_{i}": state for i, state in states}, **kernels.random_state()}
 
     def _backups(self):
         """`(epoch, folder)` of every whole backup, the last epoch last."""

@@ -277,74 +277,74 @@ def test_keras_hub_reads_transformers_checkpoints_with_the_class_of_that_name(
     assert get_preset_loader(str(tmp_path)) == "theirs"
 
 
-def test_policy_replaces_a_map():
-    """The public setter adds to a map that is there already."""
-    layer = keras.Sequential()
-    maps = [keras.dtype_policies.DTypePolicyMap("float32") for _ in range(2)]
-    for policies in maps:
-        for_keras.set_policy(layer, policies)
-        assert layer.dtype_policy is policies
+def test_keras_tells_whether_a_model_was_called():
+    layer = keras.layers.Dense(1)
+    layer.build((2, 2))
+    assert not for_keras.was_called(layer)
+    layer(np.ones((2, 2)))
+    assert for_keras.was_called(layer)
 
 
-def test_grain_pipeline():
-    grain = pytest.importorskip("grain")
-    data = grain.MapDataset.source([1]).map(lambda x: for_keras.in_grain_pipeline())
-    assert data[0] and not for_keras.in_grain_pipeline()
+def test_a_callback_says_where_fit_begins():
+    seen = []
+
+    class Begin(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            for_keras.begin_at(self.model, 2)
+
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(epoch)
+
+    dense_model().fit(np.ones((2, 2)), np.ones(2), epochs=4, verbose=0, callbacks=[Begin()])
+    assert seen == [2, 3]
 
 
-def batches_of_three_lengths():
-    return (({"x": np.ones((1, length), "float32")},) for length in (2, 2, 3))
+def test_grain_pipelines_are_known():
+    grain = pytest.importorskip("grain", reason="grain is in the extra hub")
+    seen = []
+    list(grain.MapDataset.source([1]).map(lambda x: seen.append(for_keras.in_grain_pipeline())))
+    assert seen == [True] and not for_keras.in_grain_pipeline()
+
+
+class BatchesOfWidths(keras.utils.PyDataset):
+    def __init__(self, *widths):
+        super().__init__()
+        self.widths = widths
+
+    def __len__(self):
+        return len(self.widths)
+
+    def __getitem__(self, index):
+        return np.ones((2, self.widths[index], 2), "float32"), np.ones((2, 1, 1), "float32")
 
 
 @on_tensorflow
-def test_keras_keeps_the_sizes_of_the_first_batches():
+def test_keras_fixes_the_sizes_in_which_two_batches_agree():
     import tensorflow as tf
 
-    x = keras.Input((None,), name="x")
-    model = keras.Model({"x": x}, keras.ops.sum(x, -1))
-    with pytest.raises(Exception, match="variable input dimensions|first two batches"):
-        model.predict(batches_of_three_lengths(), verbose=0)
-    signature = ({"x": tf.TensorSpec((None, None), "float32")},)
-    data = for_keras.dataset_of_open_sizes(batches_of_three_lengths, signature, 3)
-    assert len(data) == 3
-    np.testing.assert_array_equal(model.predict(data, verbose=0), [2, 2, 3])
-
-
-def test_fit_starts_at_an_epoch():
-    class Start(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            for_keras.start_at_epoch(self.model, 2)
-
-    arrays = np.ones((2, 2)), np.ones((2, 1))
-    assert dense_model().fit(*arrays, epochs=3, callbacks=[Start()], verbose=0).epoch == [2]
-
-
-def test_whether_a_layer_was_called():
-    dense = keras.layers.Dense(1)
-    assert not for_keras.was_called(dense)
-    dense(np.ones((1, 1)))
-    assert for_keras.was_called(dense)
+    data = BatchesOfWidths(3, 3, 4)
+    model = keras.Sequential([keras.Input((None, 2)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    with pytest.raises(Exception, match="shape"):  # else `with_signature` can go
+        model.fit(data, shuffle=False, verbose=0)
+    signature = (tf.TensorSpec((None, None, 2)), tf.TensorSpec((None, 1, 1)))
+    source = for_keras.with_signature(lambda: map(data.__getitem__, range(3)), 3, signature)
+    assert len(source) == 3
+    model.fit(source, epochs=2, verbose=0)
 
 
 @on_torch
-def test_torch_sees_what_keras_hub_hides():
-    pytest.importorskip("keras_hub")
+def test_torch_sees_the_variables_of_a_model_of_keras_hub():
+    models = pytest.importorskip("keras_roformer.models")
     from keras_hub.models import Backbone
 
-    def make(*mixins):
-        class Model(*mixins, Backbone):
-            def __init__(self):
-                self.dense = keras.layers.Dense(2)
-                x = keras.Input((2,))
-                super().__init__(x, self.dense(x), dtype="float32")
-
-        return Model()
-
-    assert not make().state_dict()  # else the mixin can go
-    model = make(for_keras.RegisteredWithTorch)
-    assert len(list(model.parameters())) == len(model.state_dict()) == 2
-    model.dense.enable_lora(1)
-    assert len(list(model.parameters())) == len(model.state_dict()) == 4
+    assert "_track_variables" in dir(Backbone)
+    model = models.RoFormerBackbone(
+        vocabulary_size=9, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8
+    )
+    assert len(list(model.parameters())) == len(model.state_dict()) == len(model.weights)
+    model.enable_lora(2)
+    assert len(list(model.parameters())) == len(model.variables)
 
 
 def test_keras_hub_reads_the_config_of_a_preset(tmp_path):
@@ -353,4 +353,3 @@ def test_keras_hub_reads_the_config_of_a_preset(tmp_path):
 
     (tmp_path / "config.json").write_text('{"config": {"dtype": null}}')
     assert for_keras_hub.load_json(str(tmp_path)) == {"config": {"dtype": None}}
-    assert callable(for_keras_hub.register_presets)

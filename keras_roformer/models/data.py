@@ -9,7 +9,6 @@ import types
 import keras
 import numpy as np
 
-from keras_roformer.arrays import to_numpy
 from keras_roformer.upstream import for_keras
 
 
@@ -74,73 +73,102 @@ def output(arrays):
     )
 
 
-# Sources of batches.
-
-# The kinds that KerasHub's own `fit` takes; it refuses the other ones, loaders.
-DATASETS = ("tf.data", "grain")
-
-
-def kind_of(x):
-    """Which kind of source of ready batches `x` is; None for lists, arrays and the like."""
-    if hasattr(x, "element_spec"):
-        return "tf.data"
-    if type(x).__module__.partition(".")[0] == "grain":
-        return "grain"
-    if isinstance(x, keras.utils.PyDataset):
-        return "PyDataset"
-    if isinstance(x, types.GeneratorType):
-        return "generator"
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(x, torch.utils.data.DataLoader):
-        return "DataLoader"
-    return None
-
-
-def batches_of(x, y=None, sample_weight=None, batch_size=None):
-    """`x` where it is a source of batches, else the `ArrayBatches` of the three."""
-    return x if kind_of(x) else ArrayBatches(x, y, sample_weight, batch_size)
-
-
-def preprocessed(source, preprocess):
-    """The same source, not one of tf.data, with `preprocess` in every batch.
+def apply_in_tf_graph(function, arguments, outputs):
+    """Call a function of NumPy arrays inside tf.data.
 
     Args:
-        source: what `batches_of` gives.
-        preprocess: function of x, y and sample_weight that gives NumPy arrays.
-    """
-    kind = kind_of(source)
-    if kind == "PyDataset":
-        return _PreprocessedDataset(source, preprocess)
-    if kind == "grain":
-        return source.map(functools.partial(_preprocess_batch, preprocess))
-    if kind == "DataLoader":
-        loader = copy.copy(source)
-        loader.collate_fn = functools.partial(_collate, loader.collate_fn, preprocess)
-        return loader
-    batches = (_preprocess_batch(preprocess, batch) for batch in source)
-    # Of generators, Keras takes tuples only.
-    return (batch if isinstance(batch, tuple) else (batch,) for batch in batches)
+        function: takes the arguments as arrays and gives a dict of arrays.
+        arguments: tensors, or what TensorFlow makes tensors of.
+        outputs: `{name: (dtype, shape)}` of what it gives.
 
-
-def with_open_lengths(source, shapes):
-    """What `preprocessed` gives, as a `tf.data.Dataset` with batches of any lengths.
-
-    See `dataset_of_open_sizes`, which says what Keras would do.
-
-    Args:
-        source: of preprocessed batches.
-        shapes: the preprocessor's method of that name.
+    Returns:
+        dict of tensors.
     """
     import tensorflow as tf
 
-    first, epoch, count = _read(source)
+    def run(*arrays):
+        found = function(*arrays)
+        return [found[name] for name in outputs]
 
-    def spec(x, shape):
-        x = np.asarray(x)
-        return tf.TensorSpec((*[None] * (x.ndim - len(shape)), *shape), x.dtype)
+    arguments = [tf.convert_to_tensor(x) for x in arguments]
+    arrays = tf.numpy_function(run, arguments, [dtype for dtype, _ in outputs.values()])
+    for array, (_, shape) in zip(arrays, outputs.values(), strict=True):
+        array.set_shape(shape)
+    return dict(zip(outputs, arrays, strict=True))
 
+
+# Sources of batches: datasets, of tf.data and grain, which KerasHub's `fit` takes itself, and
+# loaders, which it refuses.
+
+
+def is_loader(x):
+    """Whether `x` is a `PyDataset`, a torch `DataLoader` or a generator."""
+    return isinstance(x, (keras.utils.PyDataset, types.GeneratorType)) or _is_torch_loader(x)
+
+
+def is_tf_dataset(x):
+    """Whether `x` is a tf.data dataset."""
+    return hasattr(x, "element_spec")
+
+
+def is_dataset(x):
+    """Whether `x` is a tf.data or a grain dataset."""
+    return is_tf_dataset(x) or type(x).__module__.partition(".")[0] == "grain"
+
+
+def _is_torch_loader(x):
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.utils.data.DataLoader)
+
+
+def batches_of(source, batch_size, preprocessor):
+    """Preprocessed batches of all that users feed: of a dataset or loader, as it is; of columns.
+
+    Args:
+        source: `(x, y, sample_weight)`; x is a dataset, a loader, or columns (see `ArrayBatches`).
+        batch_size: rows in a batch of columns.
+        preprocessor: `RoFormerPreprocessor`.
+
+    Returns:
+        a source of the same kind; of columns `ArrayBatches`.
+    """
+    x, preprocess = source[0], preprocessor.arrays
+    if is_tf_dataset(x):
+        return x.map(lambda x, y=None, weights=None: preprocessor(x, y=y, sample_weight=weights))
+    if is_dataset(x):
+        return x.map(functools.partial(_preprocess_batch, preprocess))
+    if isinstance(x, keras.utils.PyDataset):
+        return _PreprocessedDataset(x, preprocess)
+    if _is_torch_loader(x):
+        loader = copy.copy(x)
+        loader.collate_fn = functools.partial(_collate, x.collate_fn, preprocess)
+        return loader
+    if isinstance(x, types.GeneratorType):
+        batches = (_preprocess_batch(preprocess, batch) for batch in x)
+        # Of generators, Keras takes tuples only.
+        return (batch if isinstance(batch, tuple) else (batch,) for batch in batches)
+    return ArrayBatches(*source, batch_size, preprocess)
+
+
+def with_open_lengths(batches, shapes):
+    """Preprocessed batches of any lengths for TensorFlow, see `for_keras.with_signature`.
+
+    Args:
+        batches: what `batches_of` gives.
+        shapes: the preprocessor's method of that name.
+    """
+    if is_tf_dataset(batches):
+        return batches
+    import tensorflow as tf
+
+    first, epoch, size = _epochs_of(batches)
     x, *targets = first if isinstance(first, tuple) else (first,)
     rows = shapes(targets[0] if targets else None)
+
+    def spec(array, row):
+        array = np.asarray(array)
+        return tf.TensorSpec((*[None] * (array.ndim - len(row)), *row), array.dtype)
+
     specs = [{name: spec(array, rows[name][1]) for name, array in x.items()}]
     for name, target in zip(("y", "sample_weight"), targets, strict=False):
         made = name in rows  # then the lengths are in its axes; the user's own keep their sizes
@@ -150,35 +178,31 @@ def with_open_lengths(source, shapes):
             )
         )
     signature = tuple(specs) if isinstance(first, tuple) else specs[0]
-    return for_keras.dataset_of_open_sizes(epoch, signature, count)
+    return for_keras.with_signature(epoch, size, signature)
 
 
-# By backend, where Keras has to be asked to take batches of any lengths.
-OPEN_LENGTHS = {"tensorflow": with_open_lengths}
-
-
-def _read(source):
-    """The first batch of a source, a function that reads an epoch, and how many batches it has."""
-    kind = kind_of(source)
-    if kind == "PyDataset":
-        return source[0], functools.partial(_epoch, source), source.num_batches
-    if kind == "generator":
-        first = next(source)
-        return first, functools.partial(iter, itertools.chain([first], source)), None
-    count = len(source) if kind == "grain" and hasattr(source, "__len__") else None
-    count = None if count == sys.maxsize else count  # of grain's endless ones
-    return next(iter(source)), source.__iter__, count
+def _epochs_of(batches):
+    """The first batch, a function that gives an epoch's iterator, and the size of an epoch."""
+    if isinstance(batches, keras.utils.PyDataset):
+        return batches[0], functools.partial(_epoch, batches), batches.num_batches
+    if isinstance(batches, types.GeneratorType):
+        first = next(batches)
+        return first, functools.partial(iter, itertools.chain([first], batches)), None
+    finite = is_dataset(batches) and hasattr(batches, "__len__") and len(batches) < sys.maxsize
+    return next(iter(batches)), batches.__iter__, len(batches) if finite else None
 
 
 def _epoch(dataset):
     dataset.on_epoch_begin()
-    count = dataset.num_batches
-    for index in itertools.count() if count is None else range(count):
+    size = dataset.num_batches
+    for index in itertools.count() if size is None else range(size):
         yield dataset[index]
     dataset.on_epoch_end()
 
 
 class _PreprocessedDataset(keras.utils.PyDataset):
+    """A user's `PyDataset` with its batches preprocessed."""
+
     def __init__(self, dataset, preprocess):
         super().__init__(
             workers=dataset.workers,
@@ -187,8 +211,6 @@ class _PreprocessedDataset(keras.utils.PyDataset):
         )
         self._dataset = dataset
         self._preprocess = preprocess
-        self.on_epoch_begin = dataset.on_epoch_begin
-        self.on_epoch_end = dataset.on_epoch_end
 
     @property
     def num_batches(self):
@@ -200,48 +222,33 @@ class _PreprocessedDataset(keras.utils.PyDataset):
     def __getitem__(self, index):
         return _preprocess_batch(self._preprocess, self._dataset[index])
 
+    def on_epoch_begin(self):
+        self._dataset.on_epoch_begin()
 
-def _collate(collate, preprocess, samples):
-    import torch
-
-    batch = collate(samples)
-    if isinstance(batch, (list, tuple)) and batch and _holds_rows(batch[0]):
-        batch = (tuple(batch[0]), *batch[1:])  # torch makes lists of columns
-    return keras.tree.map_structure(torch.as_tensor, _preprocess_batch(preprocess, batch))
-
-
-def _preprocess_batch(preprocess, batch):
-    if isinstance(batch, list):  # a batch of strings, or (x, y, …)
-        plain = bool(batch) and isinstance(batch[0], (str, bytes))
-        batch = (batch,) if plain else tuple(batch)
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    _check_columns(x)
-    if isinstance(x, tuple):  # torch's collation makes tuples of lists, and those mean pairs here
-        if x and isinstance(x[0], (str, bytes)):
-            x = list(x)
-        else:
-            x = tuple(list(part) if isinstance(part, tuple) else part for part in x)
-    return preprocess(x, y, sample_weight)
+    def on_epoch_end(self):
+        self._dataset.on_epoch_end()
 
 
 class ArrayBatches(keras.utils.PyDataset):
-    """Batches of arrays and lists, in their order or, after `shuffle`, in another each epoch.
+    """Preprocessed batches of columns, in their order or, after `shuffle`, in another each epoch.
 
     Args:
         x, y, sample_weight: lists, arrays, tensors or Series of equal lengths; tuples and dicts of
             these; or None.
         batch_size: by default 32.
+        preprocess: function of x, y and sample_weight of a batch → the batch.
 
     Raises:
-        ValueError: the lengths differ, x is a list of pairs, or the labels are strings.
+        ValueError: the lengths differ, x is a list of pairs, or labels are strings.
     """
 
-    def __init__(self, x, y, sample_weight, batch_size):
+    def __init__(self, x, y, sample_weight, batch_size, preprocess):
         super().__init__()
         _check_labels(y)
         _check_columns(x)
         self._parts = _map_columns(_column, (x, y, sample_weight))
         self._batch_size = batch_size or 32
+        self._preprocess = preprocess
         lengths = set()
         _map_columns(lambda column: lengths.add(len(column)), self._parts)
         if len(lengths) != 1:
@@ -256,8 +263,8 @@ class ArrayBatches(keras.utils.PyDataset):
         self._is_shuffled = True
         self.on_epoch_end()
 
-    def split(self, fraction):
-        """Batches of the first rows, and the last `fraction` as `(x, y, sample_weight)`.
+    def split(self, fraction, batch_size):
+        """Batches of the first rows, and others, of their own size, of the last `fraction`.
 
         Raises:
             ValueError: a part would be empty.
@@ -268,15 +275,18 @@ class ArrayBatches(keras.utils.PyDataset):
                 f"validation_split={fraction} of {len(self._rows)} rows leaves a part empty; it "
                 "must be between 0 and 1, with rows enough"
             )
-        first, last = (self._take(rows) for rows in np.split(self._rows, [first]))
-        return ArrayBatches(*first, self._batch_size), last
+        parts = (self._take(rows) for rows in np.split(self._rows, [first]))
+        return [
+            ArrayBatches(*part, size, self._preprocess)
+            for part, size in zip(parts, (self._batch_size, batch_size), strict=True)
+        ]
 
     def __len__(self):
         return -(-len(self._rows) // self._batch_size)
 
     def __getitem__(self, index):
         rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
-        return keras.utils.pack_x_y_sample_weight(*self._take(rows))
+        return self._preprocess(*self._take(rows))
 
     def _take(self, rows):
         def rows_of(column):
@@ -305,6 +315,38 @@ def _column(x):
     if hasattr(x, "to_list"):  # ragged tensors, Series
         x = x.to_list()
     return x if isinstance(x, list) and is_text(x) else to_numpy(x)
+
+
+def to_numpy(x):
+    """A tensor, a list or an array as an array."""
+    return keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else np.asarray(x)
+
+
+def _collate(collate, preprocess, samples):
+    import torch
+
+    batch = collate(samples)
+    if isinstance(batch, (list, tuple)) and batch and _holds_rows(batch[0]):
+        batch = (tuple(batch[0]), *batch[1:])  # torch makes lists of columns
+    return keras.tree.map_structure(torch.as_tensor, _preprocess_batch(preprocess, batch))
+
+
+def _preprocess_batch(preprocess, batch):
+    if isinstance(batch, list):  # a batch of strings, or (x, y, …)
+        plain = bool(batch) and isinstance(batch[0], (str, bytes))
+        batch = (batch,) if plain else tuple(batch)
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    return preprocess(_batch_of_texts(x), y, sample_weight)
+
+
+def _batch_of_texts(x):
+    """A batch's texts as lists: torch's collation makes tuples, which elsewhere mean pairs."""
+    _check_columns(x)
+    if not isinstance(x, tuple):
+        return x
+    if x and isinstance(x[0], (str, bytes)):
+        return list(x)
+    return tuple(list(part) if isinstance(part, tuple) else part for part in x)
 
 
 def _holds_rows(x):

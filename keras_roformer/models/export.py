@@ -20,8 +20,47 @@ def write_transformers(path, network):
     checkpoint.write(path, names.without_prefix(tensors) if network.task == "model" else tensors)
 
 
-class Exports(for_keras.RegisteredWithTorch):
-    """Mixin, before KerasHub's class: a model that exports take for any batch and length."""
+if current_backend() == "torch":
+    from keras_roformer.upstream.for_torch import RegistersVariables
+else:  # only on torch is a Keras model a module
+    RegistersVariables = object
+
+
+def _torch_sizes(inputs, **kwargs):
+    """The arguments of `export`, and which sizes are open."""
+    import torch
+
+    shapes = {
+        name: {a: torch.export.Dim.DYNAMIC for a, size in enumerate(x.shape) if size is None}
+        for name, x in inputs.items()
+    }
+    return {"dynamic_shapes": [(shapes,)], **kwargs}  # of the one argument in `*args`
+
+
+def _jax_sizes(inputs, jax2tf_kwargs=None, **kwargs):
+    """The arguments of `export`, and names of the open sizes, as jax2tf has them: equal names are
+    equal sizes. Keras would give the inputs' lengths names of their own, as if they differed."""
+    axes = {2: ("batch", "length"), 3: ("batch", "choices", "length")}
+    shapes = {
+        name: [
+            own if size is None else size
+            for own, size in zip(axes[len(x.shape)], x.shape, strict=True)
+        ]
+        for name, x in inputs.items()
+    }
+    if "mask_positions" in shapes:
+        shapes["mask_positions"] = ["batch", "positions"]
+    named = {name: f"({', '.join(map(str, shape))})" for name, shape in shapes.items()}
+    given = {"polymorphic_shapes": [named], **(jax2tf_kwargs or {})}
+    return {**kwargs, "jax2tf_kwargs": given}
+
+
+# Backend and format → what tells `keras.Model.export` that sizes are open.
+_OPEN_SIZES = {("torch", "torch"): _torch_sizes, ("jax", "tf_saved_model"): _jax_sizes}
+
+
+class Exports(RegistersVariables):
+    """Mixin, before KerasHub's class: a model that is exported for any batch and length."""
 
     def export(self, filepath, format="tf_saved_model", **kwargs):
         """Write a file that runs without Keras, for any batch and length.
@@ -36,37 +75,5 @@ class Exports(for_keras.RegisteredWithTorch):
             self({name: np.zeros(shape, "int32") for name, shape in sizes.items()})
         open_sizes = _OPEN_SIZES.get((current_backend(), format))
         if open_sizes is not None and kwargs.get("input_signature") is None:
-            open_sizes(self.input, kwargs)
+            kwargs = open_sizes(self.input, **kwargs)
         return super().export(filepath, format=format, **kwargs)
-
-
-def _open_for_torch(inputs, kwargs):
-    """Leave the open sizes of a model's inputs to torch.export."""
-    import torch
-
-    shapes = {
-        name: {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(x.shape) if size is None}
-        for name, x in inputs.items()
-    }
-    kwargs.setdefault("dynamic_shapes", [(shapes,)])  # of the one argument in `*args`
-
-
-def _open_for_jax2tf(inputs, kwargs):
-    """Name the open sizes for jax2tf: equal names are equal sizes.
-
-    Keras would give each input's length a name of its own, as if they differed.
-    """
-    axes = {2: ("batch", "length"), 3: ("batch", "choices", "length")}
-    shapes = {
-        name: [size or own for own, size in zip(axes[len(x.shape)], x.shape, strict=True)]
-        for name, x in inputs.items()
-    }
-    if "mask_positions" in shapes:
-        shapes["mask_positions"] = ["batch", "positions"]
-    named = [{name: f"({', '.join(map(str, shape))})" for name, shape in shapes.items()}]
-    given = kwargs.get("jax2tf_kwargs") or {}
-    kwargs["jax2tf_kwargs"] = {"polymorphic_shapes": named, **given}
-
-
-# By backend and format: where Keras's export has to be told which sizes are open.
-_OPEN_SIZES = {("torch", "torch"): _open_for_torch, ("jax", "tf_saved_model"): _open_for_jax2tf}

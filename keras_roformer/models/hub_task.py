@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import keras
 
-from keras_roformer.backend import current_backend
+from keras_roformer.backend import fixes_sizes_of_loaders
 from keras_roformer.keras_saves import AtomicSaves
 from keras_roformer.layers.policies import (
     is_mixed,
@@ -84,28 +84,33 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
         if self.preprocessor is None:
             self._check_ids(x)
             return keras.Model.fit(self, x, y, **given, **kwargs)
-        if data.kind_of(x) in data.DATASETS:
-            # The order is the dataset's own business, and Keras would warn.
+        if data.is_dataset(x):
+            # That is the dataset's own business, and Keras would warn.
             kwargs.setdefault("shuffle", False)
-        if self._is_for_hub(x) and data.kind_of(validation_data) in (None, *data.DATASETS):
+        if self._is_for_hub(x) and not data.is_loader(validation_data):
             return super().fit(x, y, **given, **kwargs)
-        x = data.batches_of(x, y, sample_weight, batch_size)
-        if isinstance(x, data.ArrayBatches):
-            split = kwargs.pop("validation_split", None)
-            if split and validation_data is None:
-                x, validation_data = x.split(split)
-            # KerasHub takes strings in the order in which they come, in every epoch.
-            if kwargs.pop("shuffle", True):
-                x.shuffle()
-            kwargs["shuffle"] = False  # not the batches once more
-        x = self._preprocessed(x)
-        batch_size = kwargs.pop("validation_batch_size", None) or batch_size
+        # KerasHub takes strings in the order in which they come, in every epoch, and no loaders.
+        validation_batch_size = kwargs.pop("validation_batch_size", None) or batch_size
+        batches = data.batches_of((x, y, sample_weight), batch_size, self.preprocessor)
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
                 validation_data = (validation_data,)
-            columns = keras.utils.unpack_x_y_sample_weight(validation_data)
-            validation_data = self._preprocessed(data.batches_of(*columns, batch_size))
-        return keras.Model.fit(self, x, validation_data=validation_data, **kwargs)
+            validation_data = data.batches_of(
+                keras.utils.unpack_x_y_sample_weight(validation_data),
+                validation_batch_size,
+                self.preprocessor,
+            )
+        if isinstance(batches, data.ArrayBatches):
+            split = kwargs.pop("validation_split", None)
+            if split and validation_data is None:
+                batches, validation_data = batches.split(split, validation_batch_size)
+            if kwargs.pop("shuffle", True):
+                batches.shuffle()
+            kwargs["shuffle"] = False  # not the batches once more
+        batches = self._opened(batches)  # before the validation's: random preprocessing is in turn
+        if validation_data is not None:
+            kwargs["validation_data"] = self._opened(validation_data)
+        return keras.Model.fit(self, batches, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs):
         """Loss and metrics; as `keras.Model.evaluate`, and on strings."""
@@ -115,8 +120,8 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
             return keras.Model.evaluate(self, x, y, **given, **kwargs)
         if self._is_for_hub(x):
             return super().evaluate(x, y, **given, **kwargs)
-        x = data.batches_of(x, y, sample_weight, batch_size)
-        return keras.Model.evaluate(self, self._preprocessed(x), **kwargs)
+        batches = data.batches_of((x, y, sample_weight), batch_size, self.preprocessor)
+        return keras.Model.evaluate(self, self._opened(batches), **kwargs)
 
     def predict(self, x=None, batch_size=None, **kwargs):
         """Outputs as NumPy; as `keras.Model.predict`, and on strings."""
@@ -125,8 +130,8 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
             return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
         if self._is_for_hub(x):
             return super().predict(x, batch_size=batch_size, **kwargs)
-        x = data.batches_of(x, batch_size=batch_size)
-        return keras.Model.predict(self, self._preprocessed(x), **kwargs)
+        batches = data.batches_of((x, None, None), batch_size, self.preprocessor)
+        return keras.Model.predict(self, self._opened(batches), **kwargs)
 
     def _check_ids(self, x):
         """Look at arrays of ids, once, before the compiled part; loaders are not read for it."""
@@ -141,23 +146,18 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
             if ids is not None and ids.size:
                 check_ids(name, (ids.min(), ids.max()), count, type(self).__name__)
 
-    def _preprocessed(self, source):
-        """A source of batches (see `data.batches_of`) as one that Keras can feed to the model."""
-        if data.kind_of(source) == "tf.data":
-            return source.map(self.preprocess_samples)
-        batches = data.preprocessed(source, self.preprocessor.arrays)
-        open_lengths = self._open_lengths()
-        return open_lengths(batches, self.preprocessor.shapes) if open_lengths else batches
+    def _opens_lengths(self):
+        """Whether batches may have any lengths and Keras does not see to it."""
+        return fixes_sizes_of_loaders() and self.preprocessor.sequence_length is None
 
-    def _open_lengths(self):
-        """What lets the batches have any lengths, where this has to be asked for."""
-        has_any_length = self.preprocessor.sequence_length is None
-        return data.OPEN_LENGTHS.get(current_backend()) if has_any_length else None
+    def _opened(self, batches):
+        if self._opens_lengths():
+            return data.with_open_lengths(batches, self.preprocessor.shapes)
+        return batches
 
     def _is_for_hub(self, x):
         """Whether `x` is a dataset that KerasHub's own `fit` and the others take rightly."""
-        kind = data.kind_of(x)
-        return kind == "tf.data" or (kind == "grain" and not self._open_lengths())
+        return data.is_tf_dataset(x) or (data.is_dataset(x) and not self._opens_lengths())
 
     @property
     def transformers_class(self):
@@ -197,7 +197,8 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
             config["backbone"] = keras.layers.deserialize(config["backbone"])
         if head is None:
             return super().from_config(config)
-        # The head takes its policies from the backbone, whose layers have theirs already.
+        # The head takes its policies from the backbone, whose layers have theirs already. Not by
+        # the public setter: in place of a map, that adds the new policy to the map.
         backbone = config["backbone"]
         for_keras.set_policy(backbone, joined_policies(backbone.dtype_policy, head["dtype"]))
         task = super().from_config(config)

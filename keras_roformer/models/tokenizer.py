@@ -71,8 +71,11 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
             if not isinstance(vocabulary, (str, os.PathLike, dict)):
                 vocabulary = {token: index for index, token in enumerate(vocabulary)}
             source = "vocab" if isinstance(vocabulary, dict) else "vocab_file"
-            arguments = {source: vocabulary, "do_lower_case": lowercase, "use_jieba": use_jieba}
-            self._wrap(RoFormerTokenizer(**arguments))
+            self._wrap(
+                RoFormerTokenizer(
+                    **{source: vocabulary}, do_lower_case=lowercase, use_jieba=use_jieba
+                )
+            )
 
     def _wrap(self, tokenizer):
         self._tokenizer = tokenizer
@@ -96,7 +99,7 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
 
     @property
     def core(self):
-        """What makes ids of a text, without special tokens around them: a `TokenizerCore`."""
+        """The part of `tokenizer` that cuts a text: `ids`, `words` and `pieces` of it."""
         return self.tokenizer.core
 
     # What KerasHub's packers and models ask of a tokenizer.

@@ -5,7 +5,7 @@ import numpy as np
 from keras.src.backend import AutocastScope, get_keras_mask
 from keras.src.backend.common import stateless_scope
 from keras.src.losses.loss import scale_loss_for_distribution
-from keras.src.utils import backend_utils
+from keras.src.utils.backend_utils import in_grain_data_pipeline
 
 # Scopes and masks. Keras has no public names for them; each can go when it has one.
 
@@ -35,7 +35,7 @@ def flat_layers(layer, include_self=True):
 
 def set_policy(layer, policy):
     """Give a built layer another dtype policy; the public setter takes no policy of a quantised
-    layer, none that is in a `DTypePolicyMap`, and adds to a map instead of replacing it."""
+    layer, and none that is in a `DTypePolicyMap`."""
     layer._dtype_policy = policy
 
 
@@ -206,26 +206,26 @@ class ServingSignature:
         return self.serving
 
 
-# Feeding and training of models.
+# Data.
 
 
 def in_grain_pipeline():
-    """Whether a grain dataset's `map` calls what runs: there, tensors of a backend are refused."""
-    return backend_utils.in_grain_data_pipeline()
+    """Whether this runs in a grain pipeline, where Keras's preprocessing layers give NumPy arrays
+    (Keras 3.15). This can go when Keras has a public name for it."""
+    return in_grain_data_pipeline()
 
 
-def dataset_of_open_sizes(epoch, signature, count=None):
-    """Batches as a `tf.data.Dataset` in which any size may be open, for `fit` on TensorFlow.
+def with_signature(epoch, size, signature):
+    """A source of batches as a tf.data.Dataset of known signature, for `fit` on TensorFlow.
 
-    Of a PyDataset, a torch DataLoader, a grain dataset or a generator, Keras 3.15 makes such a
-    dataset itself (`data_adapter_utils.get_tensor_spec`), but leaves open only the sizes in which
-    the first two batches differ, and raises when a later one differs in another. This can go when
-    Keras asks the model's inputs which sizes are open.
+    Of a loader or a grain dataset, Keras 3.15 leaves open only the sizes in which the first two
+    batches differ, and fails when a later one differs in another (keras-team/keras#19748). This can
+    go when Keras lets a loader tell its shapes.
 
     Args:
-        epoch: function that gives the batches of an epoch, trees of arrays.
-        signature: the `tf.TensorSpec`s of a batch, in the same tree.
-        count: number of the batches, None where it is not known.
+        epoch: function that gives an iterator of an epoch's batches.
+        size: batches in an epoch, or None where that is not known.
+        signature: the `tf.TensorSpec`s of a batch.
     """
     import tensorflow as tf
 
@@ -234,69 +234,23 @@ def dataset_of_open_sizes(epoch, signature, count=None):
             yield keras.tree.map_structure(np.asarray, batch)
 
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    if count is not None:
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
+    if size is not None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(size))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def start_at_epoch(model, epoch):
-    """Have the `fit` that runs begin at an epoch: only Keras's own callback can, by this name."""
+# Callbacks.
+
+
+def begin_at(model, epoch):
+    """Have the `fit` that runs begin at an epoch, as `keras.callbacks.BackupAndRestore` does."""
     model._initial_epoch = epoch
 
 
-def was_called(layer):
-    """Whether a layer has been called on tensors, as Keras's export on torch wants it to be."""
-    return layer._called
+# Exports.
 
 
-# What torch sees of a KerasHub model.
-
-
-class _Registered:
-    """Mixin, before KerasHub's class: a model that torch sees the present weights of.
-
-    KerasHub 0.32 keeps torch from registering what a model sets while it is made, its parameters
-    too, so that `parameters()` and `state_dict()` would be empty; and Keras 3.15 registers no
-    variables that LoRA or quantisation change later. This can go when both do.
-    """
-
-    def _track_variables(self):
-        import torch
-
-        variables = self.variables
-        parameters = torch.nn.ParameterDict({v.path: v.value for v in variables})
-        torch.nn.Module.__setattr__(self, "_torch_params", parameters)
-        set_untracked(self, "_torch_variables", variables)
-
-    def _follow_variables(self):
-        """Register anew what LoRA or quantisation, of a part too, has changed since."""
-        known = self.__dict__.get("_torch_variables")
-        # By the variables: an export puts other tensors into their places for a while.
-        if known is not None and list(map(id, known)) != list(map(id, self.variables)):
-            self._track_variables()
-
-    # All of torch's ways to a module's tensors, also from a module around it, begin in these:
-    # parameters() and zero_grad() in the first, to() in the second.
-
-    def named_modules(self, *args, **kwargs):
-        self._follow_variables()
-        return super().named_modules(*args, **kwargs)
-
-    def named_children(self):
-        self._follow_variables()
-        return super().named_children()
-
-    def state_dict(self, *args, **kwargs):
-        self._follow_variables()
-        return super().state_dict(*args, **kwargs)
-
-    def _load_from_state_dict(self, *args, **kwargs):
-        self._follow_variables()
-        return super()._load_from_state_dict(*args, **kwargs)
-
-
-class _Plain:
-    """The same on the other backends, where a model is no module of torch."""
-
-
-RegisteredWithTorch = {"torch": _Registered}.get(keras.config.backend(), _Plain)
+def was_called(model):
+    """Whether a model has been called, which `keras.Model.export` asks for on torch (Keras 3.15).
+    Keras has no public name for it."""
+    return model._called

@@ -5,8 +5,8 @@ from keras_hub.src.utils.transformers import preset_loader
 
 __all__ = ["PresetLoader", "load_json", "load_transformers_with", "register_presets"]
 
-# Presets. `PresetLoader`, `load_json` (a preset's config, wherever it lies) and `register_presets`
-# have no public names; they can be imported from elsewhere when they have.
+# Presets. `PresetLoader`, `load_json` (the config of a preset, wherever it lies) and
+# `register_presets` have no public names; they can be imported from elsewhere when they have.
 
 
 def load_transformers_with(loader, model_type):

@@ -19,15 +19,6 @@ def is_traced():
     return False
 
 
-def generator_states():
-    """The states of random generators beside Keras's, as arrays by name."""
-    return {}
-
-
-def set_generator_states(states):
-    """Set the generators to what `generator_states` gave."""
-
-
 def dense(layer, x):
     """The output of a built `keras.layers.Dense` without activation."""
     return layer.call(x)
@@ -219,3 +210,13 @@ class _CountingScope(StatelessScope):
     def add_update(self, update):
         self.updates.append(id(update[0]))
         super().add_update(update)
+
+
+def random_state():
+    """The state of the random generator that the kernels draw from, as arrays by name: nothing
+    where Keras's seed generators, which are variables, are all that draws."""
+    return {}
+
+
+def set_random_state(arrays):
+    """Set the random generator to a state that `random_state` gave; others in `arrays` are left."""
