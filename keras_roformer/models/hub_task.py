@@ -84,10 +84,10 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
         if self.preprocessor is None:
             self._check_ids(x)
             return keras.Model.fit(self, x, y, **given, **kwargs)
-        if data.is_dataset(x):
+        if data.kind_of(x) in data.DATASETS:
             # That is the dataset's own business, and Keras would warn.
             kwargs.setdefault("shuffle", False)
-        if self._is_for_hub(x) and not data.is_loader(validation_data):
+        if self._is_for_hub(x) and data.kind_of(validation_data) not in data.LOADERS:
             return super().fit(x, y, **given, **kwargs)
         # KerasHub takes strings in the order in which they come, in every epoch, and no loaders.
         validation_batch_size = kwargs.pop("validation_batch_size", None) or batch_size
@@ -157,7 +157,8 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
 
     def _is_for_hub(self, x):
         """Whether `x` is a dataset that KerasHub's own `fit` and the others take rightly."""
-        return data.is_tf_dataset(x) or (data.is_dataset(x) and not self._opens_lengths())
+        kind = data.kind_of(x)
+        return kind == "tf.data" or (kind == "grain" and not self._opens_lengths())
 
     @property
     def transformers_class(self):
