@@ -14,27 +14,17 @@ from typing import NamedTuple
 
 
 class Format(NamedTuple):
-    """One format of weight files.
+    """One format of weight files."""
 
-    Attributes:
-        name: what arguments, reports and errors call it.
-        file: transformers' name of a file with all weights. Shards lie beside an index,
-            `<file>.index.json`.
-        layout: names and axes of the stored tensors: a key of `layouts.LAYOUTS`, or "original". The
-            "format" of a file's metadata may say another.
-        module: the module of this package that reads and writes it.
-        request: arguments of the documented `from_pretrained` that ask for it.
-        any_name: pattern of the file where its name is free.
-        is_written: whether it can be saved; other formats are only read, and never downloaded.
-    """
-
-    name: str
-    file: str
+    name: str  # what arguments, reports and errors call it
+    file: str  # transformers' name of a file with all weights; shards lie beside an index
+    # Names and axes of the stored tensors: a key of `layouts.LAYOUTS`, or "original". The "format"
+    # of a file's metadata may say another.
     layout: str
-    module: str
-    request: Mapping[str, bool]
-    any_name: str | None = None
-    is_written: bool = True
+    module: str  # of this package, which reads and writes it
+    request: Mapping[str, bool]  # arguments of the documented `from_pretrained` that ask for it
+    any_name: str | None = None  # pattern of the file where its name is free
+    is_written: bool = True  # other formats are only read, and never downloaded
 
     @property
     def index_file(self) -> str:
