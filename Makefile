@@ -1,5 +1,7 @@
 # make demo    one command from a fresh clone to a filled sentence
-# make test    the whole suite on the three backends, ending with the sum
+# make test    the whole suite on the three backends, ending with the sum (20 minutes on 2 cores)
+# make quick   in 3 minutes what a change most likely breaks: all that needs no framework, and the
+#              tests marked `quick`, some of each family of classes on each backend
 # make lint    ruff, style and format
 # make wheel   the wheel, in dist/
 # make notebooks   every notebook from a clean state, on little data
@@ -20,13 +22,16 @@ BENCH :=
 TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)
 HUB_NEEDS := absl-py grain kagglehub packaging regex sentencepiece
 
-.PHONY: demo test hard lint wheel bench notebooks clean
+.PHONY: demo test quick hard lint wheel bench notebooks clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/keras-roformer fill-mask "$(TEXT)"
 
 test: $(VENV)/test.stamp
 	$(BIN)/python tests/run_all.py
+
+quick: $(VENV)/test.stamp
+	$(BIN)/python tests/run_all.py --quick
 
 hard: $(VENV)/test.stamp
 	$(PIP) install -c constraints.txt atheris

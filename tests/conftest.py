@@ -16,8 +16,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
-# Tiny models spend their time in XLA's compiler: half of it with the optimisations off.
+# Tiny models spend their time in XLA's compiler: half of it with the optimisations off. What it has
+# compiled is kept, small as it is: for the processes that tests start, and for the next run.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / "build/jax-cache")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 import pytest
 
@@ -54,3 +60,5 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if any(item.path.is_relative_to(folder) for folder in FRAMEWORK_FREE):
             item.add_marker("framework_free")
+        if item.get_closest_marker("framework_free") and not item.get_closest_marker("slow"):
+            item.add_marker("quick")

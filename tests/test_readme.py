@@ -3,6 +3,7 @@
 `python tests/test_readme.py` writes what they print into the README, with all backends installed.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -17,14 +18,19 @@ SESSION = re.compile(r"```python\n(.*?)```", re.S)
 COMMAND = re.compile(r"```\n\$ (keras-roformer .*?)\n(.*?)```", re.S)
 FRAMEWORKS = {"import torch": "torch", "import tensorflow": "tensorflow", "import jax": "jax"}
 
-# Runs a session as a prompt would, so that every value is shown, and prints what is shown.
+# Runs sessions one after another, each as a prompt of its own would, in a folder of its own: every
+# value is shown, and printed. All of a backend share a process, which has imported it once.
 SHOW = """
-import code, sys
-shell = code.InteractiveConsole()
-for block in sys.stdin.read().split("\\0"):
-    for line in block.splitlines() + [""] * ("\\n" in block):
-        shell.push(line)
-    print("\\0", flush=True)
+import code, json, os, sys
+for folder, blocks in json.load(sys.stdin):
+    os.makedirs(folder)
+    os.chdir(folder)
+    shell = code.InteractiveConsole()
+    for block in blocks:
+        for line in block.splitlines() + [""] * ("\\n" in block):
+            shell.push(line)
+        print("\\0", flush=True)
+    print("\\1", flush=True)
 """
 
 
@@ -39,28 +45,31 @@ def statements(session):
     return [(group, re.sub(r"^(>>> |\.\.\. )", "", group, flags=re.M)) for group in groups]
 
 
-def replay(session, backend, folder):
-    """The session with what its statements print now, run in a folder of its own."""
+def replay(sessions, backend, folder):
+    """The sessions with what their statements print now, run in folders of their own."""
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
         "PYTHONPATH": str(README.parent),
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    codes = [code.rstrip("\n") for _, code in statements(session)]
+    codes = [
+        (str(Path(folder, str(i))), [code.rstrip("\n") for _, code in statements(session)])
+        for i, session in enumerate(sessions)
+    ]
     done = subprocess.run(
         [sys.executable, "-c", SHOW],
-        input="\0".join(codes),
+        input=json.dumps(codes),
         env=environment,
         capture_output=True,
         text=True,
-        cwd=folder,
     )
-    shown = done.stdout.split("\0\n")
     assert "Traceback" not in done.stderr, done.stderr
-    return "".join(
-        prompt + out for (prompt, _), out in zip(statements(session), shown, strict=False)
-    )
+    shown = [text.split("\0\n") for text in done.stdout.split("\1\n")]
+    return [
+        "".join(prompt + out for (prompt, _), out in zip(statements(session), texts, strict=False))
+        for session, texts in zip(sessions, shown, strict=False)
+    ]
 
 
 def run_command(command):
@@ -81,12 +90,18 @@ def run_command(command):
 SESSIONS = SESSION.findall(README.read_text("utf-8"))
 
 
+@pytest.fixture(scope="module")
+def replayed(backend, tmp_path_factory):
+    """Session → what it prints, of those that this backend runs."""
+    own = [session for session in SESSIONS if backend_of(session) in (None, backend)]
+    return dict(zip(own, replay(own, backend, tmp_path_factory.mktemp("readme")), strict=True))
+
+
 @pytest.mark.parametrize("session", SESSIONS, ids=[str(i) for i in range(len(SESSIONS))])
-def test_sessions(session, backend, tmp_path):
-    own = backend_of(session)
-    if own not in (None, backend):
-        pytest.skip(f"a session on {own}")
-    assert replay(session, backend, tmp_path) == session
+def test_sessions(session, replayed):
+    if session not in replayed:
+        pytest.skip(f"a session on {backend_of(session)}")
+    assert replayed[session] == session
 
 
 def test_commands(backend):
@@ -100,10 +115,11 @@ def test_commands(backend):
 
 def main():
     text = README.read_text("utf-8")
-    with tempfile.TemporaryDirectory() as folder:
-        text = SESSION.sub(
-            lambda m: f"```python\n{replay(m[1], backend_of(m[1]) or 'jax', folder)}```", text
-        )
+    for backend in FRAMEWORKS.values():
+        own = [x for x in SESSION.findall(text) if (backend_of(x) or "jax") == backend]
+        with tempfile.TemporaryDirectory() as folder:
+            for old, new in zip(own, replay(own, backend, folder), strict=True):
+                text = text.replace(f"```python\n{old}```", f"```python\n{new}```")
     os.environ["KERAS_BACKEND"] = "jax"
     text = COMMAND.sub(lambda m: f"```\n$ {m[1]}\n{run_command(m[1])}```", text)
     README.write_text(text, "utf-8")

@@ -39,6 +39,7 @@ def test_there_are_enough_rows():
     assert sum(len(here(table.ROWS)) for table in TABLES) >= 60
 
 
+@pytest.mark.quick
 def test_good_input_of_every_shape_passes():
     """What the checks must let through: masks of both ranks, rows that serve a whole batch."""
     triangle = np.tril(np.ones((2, 6, 6), "int32"))

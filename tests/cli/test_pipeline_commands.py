@@ -17,6 +17,7 @@ def rows(out):
     return [line.split("\t") for line in out.splitlines()]
 
 
+@pytest.mark.quick
 def test_plain_text_in_a_pipe(run, checkpoint):
     status, out, err = run("fill-mask", TEXT, "-m", checkpoint, "--top-k", "3")
     assert (status, err) == (0, "")

@@ -187,6 +187,7 @@ def test_documented_format_flags(flag, tmp_path):
     assert_equal_weights(loaded, model)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("task", TASKS)
 def test_save_and_load_round_trip_in_shards(task, tmp_path):
     model = make(task)
@@ -383,6 +384,7 @@ def test_ids_out_of_range_are_named():
         model(tensor(IDS), token_type_ids=tensor(np.full_like(IDS, 2)))
 
 
+@pytest.mark.quick
 def test_documented_signature():
     name = "forward" if BACKEND == "torch" else "call" if BACKEND == "tensorflow" else "__call__"
     parameters = list(inspect.signature(getattr(cls("ForMaskedLM"), name)).parameters)

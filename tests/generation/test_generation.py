@@ -156,6 +156,7 @@ def test_new_weights_are_seen():
 # Greedy search
 
 
+@pytest.mark.quick
 def test_greedy_is_the_most_probable_token_each_time(model):
     """Also beyond max_position_embeddings, which is 32."""
     tokens = generate(model, max_new_tokens=40)

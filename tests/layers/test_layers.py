@@ -155,6 +155,7 @@ def numpy_attention(layer, x, mask=None, context=None):
     return y @ numpy(layer.output_dense.kernel) + numpy(layer.output_dense.bias), scores
 
 
+@pytest.mark.quick
 class TestAttention:
     @pytest.mark.parametrize("rotary_value", [False, True])
     @pytest.mark.parametrize("with_scores", [False, True])
@@ -533,6 +534,7 @@ class TestActivations:
             get_activation("gulu")
 
 
+@pytest.mark.quick
 class TestModel:
     def model(self, **kwargs):
         layer = RoFormer(vocab_size=30, embedding_size=12, **TINY, **kwargs)

@@ -257,6 +257,7 @@ def test_labels_of_any_lengths(tokenizer):
     assert np.isfinite(model.fit(texts, batch_size=1, shuffle=False, verbose=0).history["loss"])
 
 
+@pytest.mark.quick
 def test_progress_is_that_of_keras(model, capsys):
     model.fit(TEXTS, np.array(LABELS), batch_size=2, verbose=2)
     assert "loss" in capsys.readouterr().out

@@ -68,6 +68,7 @@ def assert_equal(got, want):
     keras.tree.map_structure(lambda a, b: close(a, b), got, want)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", NAMES[:-1])
 def test_outputs_are_those_of_the_documented_task(name):
     """The core that the documented classes run gives the same from the exported checkpoint."""
@@ -194,6 +195,7 @@ def test_keras_hubs_classes_find_ours(tmp_path):
     assert type(preprocessor) is models.RoFormerTextClassifierPreprocessor
 
 
+@pytest.mark.quick
 def test_registered_presets():
     presets = models.RoFormerBackbone.presets
     assert {"roformer_tiny_zh", "roformer_chinese_base", "roformer_small_generator"} <= set(presets)
@@ -203,6 +205,7 @@ def test_registered_presets():
     )
 
 
+@pytest.mark.quick
 def test_boxed_preset_fills_the_mask():
     model = models.RoFormerMaskedLM.from_preset("roformer_tiny_zh", preprocessor=None)
     tokenizer = models.RoFormerHubTokenizer.from_preset("roformer_tiny_zh")

@@ -60,14 +60,15 @@ def main():
         for name in run_example.examples():
             link.unlink(missing_ok=True)
             link.symlink_to(tensorflow_folder if name.startswith("TF") else CHECKPOINT)
-            result = Path(folder, "result.npz")
-            command = [sys.executable, run_example.__file__, "transformers", name, str(result)]
+            result, error = Path(folder, f"{name}.npz"), Path(folder, f"{name}.txt")
+            command = [sys.executable, run_example.__file__, "transformers", folder, name]
             done = subprocess.run(
                 command, cwd=folder, capture_output=True, text=True, env=os.environ
             )
-            if done.returncode:
-                print(name, "failed:\n", done.stderr[-2000:])
-                recorded[f"{name}/error"] = np.asarray(done.stderr.strip().splitlines()[-1])
+            if done.returncode or error.exists():
+                text = error.read_text("utf-8") if error.exists() else done.stderr
+                print(name, "failed:\n", text[-2000:])
+                recorded[f"{name}/error"] = np.asarray(text.strip().splitlines()[-1])
                 continue
             with np.load(result) as file:
                 recorded |= {f"{name}/{key}": file[key] for key in file.files}

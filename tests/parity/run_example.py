@@ -1,15 +1,17 @@
-"""Runs one documented example and saves what its variables hold.
+"""Runs documented examples and saves what their variables hold.
 
-    python run_example.py IMPORT_ROOT EXAMPLE RESULT.npz
+    python run_example.py IMPORT_ROOT FOLDER EXAMPLE …
 
-Runs in its own process, in a directory that holds ./junnyu/roformer_chinese_base. IMPORT_ROOT
-stands in for `transformers`; `transformers` itself gives the recorded results.
+writes FOLDER/EXAMPLE.npz, or the error into FOLDER/EXAMPLE.txt. Runs in a directory that holds
+./junnyu/roformer_chinese_base. IMPORT_ROOT stands in for `transformers`; `transformers` itself
+gives the recorded results.
 """
 
 import contextlib
 import doctest
 import io
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -52,5 +54,9 @@ def arrays(namespace: dict) -> dict:
 
 
 if __name__ == "__main__":
-    root, example_name, result = sys.argv[1:]
-    np.savez(result, **arrays(run(example_name, root)))
+    root, folder, *names = sys.argv[1:]
+    for name in names:
+        try:
+            np.savez(Path(folder, f"{name}.npz"), **arrays(run(name, root)))
+        except Exception:
+            Path(folder, f"{name}.txt").write_text(traceback.format_exc(), "utf-8")

@@ -1,12 +1,10 @@
-"""Each documented code example in its own process, with only the import root changed.
+"""Every documented code example, with only the import root changed; a family shares a process.
 
 The checkpoint at ./junnyu/roformer_chinese_base is a small random one; what every variable of an
 example holds at its end was recorded from transformers 4.57.6 (record_examples.py).
 """
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ import pytest
 from tests.conftest import FAMILY_PREFIX, ROOT
 from tests.oracle.cases import CHECKPOINTS
 from tests.parity import run_example
-from tests.support import close
+from tests.support import close, python
 
 # The checkpoint has no weights for these heads: they start at random, and what they give is random.
 NEW_HEADS = ("Classification", "MultipleChoice", "QuestionAnswering")
@@ -40,20 +38,25 @@ def test_every_example_is_here():
     assert len(run_example.examples()) == 23
 
 
-@pytest.mark.parametrize("name", names())
-def test_example(name, tmp_path):
-    checkpoint = tmp_path / "junnyu" / "roformer_chinese_base"
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The folder of what the examples' variables hold at the end."""
+    folder = tmp_path_factory.mktemp("examples")
+    checkpoint = folder / "junnyu" / "roformer_chinese_base"
     checkpoint.parent.mkdir()
     checkpoint.symlink_to(CHECKPOINTS / "roformer_chinese_base")
-    result = tmp_path / "result.npz"
-    # Nothing but the classes that it imports tells the example which backend to take.
+    # Nothing but the classes that it imports tells an example which backend to take.
     environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
-    environment |= {"PYTHONPATH": str(ROOT), "KERAS_HOME": str(tmp_path / "keras")}
-    command = [sys.executable, run_example.__file__, "keras_roformer", name, str(result)]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    environment |= {"PYTHONPATH": str(ROOT), "KERAS_HOME": str(folder / "keras")}
+    command = (run_example.__file__, "keras_roformer", folder, *names())
+    python(*command, cwd=folder, env=environment)
+    return folder
+
+
+@pytest.mark.parametrize("name", names())
+def test_example(name, results):
+    error, result = results / f"{name}.txt", results / f"{name}.npz"
+    assert not error.exists(), error.read_text("utf-8")
     with np.load(result) as found, np.load(RECORDED) as recorded:
         expected = {
             key.removeprefix(f"{name}/"): recorded[key]

@@ -48,12 +48,17 @@ MORE_OUTPUTS = {"torch": set(), "tensorflow": {"pooler_output"}, "jax": set()}
 PER_EXAMPLE = {"loss_outside"}
 
 
+# One call of every task.
+QUICK = {(name, "mask") for name in cases.names() if name.endswith("-plain")}
+
+
 def calls(generate=False, wanted=lambda call: True):
     return [
         pytest.param(
             case,
             name,
             id=f"{case}-{name}",
+            marks=[pytest.mark.quick] if (case, name) in QUICK else [],
         )
         for case in cases.names()
         for name, call in load_case(case).calls.items()

@@ -12,6 +12,7 @@ from tests.pipelines.pipeline_tools import (
 from tests.support import close
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     "inputs, arguments",
     [
