@@ -315,13 +315,10 @@ def one_of(name, value, known):
 
 @contextlib.contextmanager
 def progress_bar(title, total=None, shown=None):
-    """Gives `advance()`, to call for every item that is done.
+    """Gives `advance()`, to call for every one of the `total` items (if known) that is done.
 
-    Args:
-        title: what is done.
-        total: how many items there are, if known.
-        shown: True shows a bar on standard error, False never; None does after two seconds, if that
-            is a terminal. A text stream takes standard error's place for None.
+    `shown`: True shows a bar on standard error, False never; None does after two seconds, if that
+    is a terminal. A text stream takes standard error's place for None.
     """
     stream = shown if hasattr(shown, "write") else sys.stderr
     if shown is False or (shown is not True and not stream.isatty()):

@@ -47,21 +47,15 @@ class Format(NamedTuple):
         return importlib.import_module(f"{__name__}.{self.module}")
 
 
+_SAFE, _TF = {"use_safetensors": True}, {"from_tf": True}
+# Another format that is asked for by name goes before use_safetensors=False.
+_PICKLED = {"use_safetensors": False, "from_tf": False, "from_flax": False}
 TABLE: dict[str, Format] = {
     format.name: format
     for format in (
-        Format(
-            "safetensors", "model.safetensors", "pt", "safetensors_file", {"use_safetensors": True}
-        ),
-        # Another format that is asked for by name goes before use_safetensors=False.
-        Format(
-            "pytorch",
-            "pytorch_model.bin",
-            "pt",
-            "pytorch_bin",
-            {"use_safetensors": False, "from_tf": False, "from_flax": False},
-        ),
-        Format("tensorflow", "tf_model.h5", "tf", "tf_h5", {"from_tf": True}),
+        Format("safetensors", "model.safetensors", "pt", "safetensors_file", _SAFE),
+        Format("pytorch", "pytorch_model.bin", "pt", "pytorch_bin", _PICKLED),
+        Format("tensorflow", "tf_model.h5", "tf", "tf_h5", _TF),
         Format("flax", "flax_model.msgpack", "flax", "flax_msgpack", {"from_flax": True}),
         # Of the original TensorFlow code and bert4keras; beside it lies bert_model.ckpt.data-….
         Format(
@@ -69,7 +63,7 @@ TABLE: dict[str, Format] = {
             "bert_model.ckpt.index",
             "original",
             "tf_checkpoint",
-            {"from_tf": True},
+            _TF,
             any_name="*.ckpt*.index",
             is_written=False,
         ),
