@@ -174,8 +174,8 @@ def read_prompt(config, inputs=None, attention_mask=None, token_type_ids=None):
 
 
 def read_max_length(shape, config, model_config, is_default):
-    """Columns at most of a prompt of `shape` (B, L) and its continuation; `is_default` says that the
-    call itself gives no `max_length`."""
+    """Columns at most of a prompt of `shape` (B, L) and its continuation. `is_default`: the call
+    itself gives no `max_length`."""
     batch, length = shape
     if config.max_new_tokens is not None:
         max_length = length + config.max_new_tokens
