@@ -381,18 +381,13 @@ class Worker:
     def _fine_tune_ours(self, texts, labels, batch_size, max_length):
         import keras
 
-        from keras_roformer import RoFormerConfig, RoFormerTokenizer, hub
-        from keras_roformer.cli import training
-        from keras_roformer.tasks import RoFormerNetwork
-        from keras_roformer.weights import checkpoint, transfer
+        from keras_roformer import RoFormerConfig, RoFormerTokenizer, fine_tuning, hub, training
 
         directory = hub.resolve(PRESET)
         tokenizer = RoFormerTokenizer.from_pretrained(PRESET)
-        network = RoFormerNetwork(
-            RoFormerConfig.from_pretrained(directory), task="sequence_classification"
-        )
-        transfer.load(network, checkpoint.read(directory), source=PRESET)
-        model = training.trainable(network)
+        config = RoFormerConfig.from_pretrained(directory)
+        task = "sequence_classification"
+        model = training.LogitsModel(training.pretrained_network(directory, config, task, PRESET))
         model.compile(
             optimizer=keras.optimizers.AdamW(1e-4),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -402,8 +397,8 @@ class Worker:
         random = np.random.default_rng(0)
 
         def step():
-            encoded = training.encode_texts(tokenizer, examples, {0: 0, 1: 1}, max_length)
-            data = training.batches_of(encoded, batch_size, random)
+            encoded = fine_tuning.encode_texts(tokenizer, examples, {0: 0, 1: 1}, max_length)
+            data = training.Batches(encoded, batch_size, random)
             return model.fit(data, epochs=1, verbose=0, shuffle=False).history["loss"][0]
 
         return step

@@ -90,3 +90,18 @@ def require_hub(wanted_by):
             f"{wanted_by} needs keras-hub, which is not installed; "
             "install it with: pip install 'keras-roformer[hub]'"
         )
+
+
+def compiles_each_shape():
+    """Whether a new shape of a batch is a new program for the backend: on JAX.
+
+    There few shapes are better than little padding. TensorFlow's graphs take any shape, and torch
+    compiles nothing.
+    """
+    return current_backend() == "jax"
+
+
+def fixes_sizes_of_loaders():
+    """Whether Keras expects all batches of a loader to have the sizes of the first two: on
+    TensorFlow, see `upstream.for_keras.with_signature`."""
+    return current_backend() == "tensorflow"

@@ -9,7 +9,9 @@ import keras
 import numpy as np
 
 from keras_roformer.keras_saves import check_room
+from keras_roformer.layers import kernels
 from keras_roformer.saving import atomic_folder
+from keras_roformer.upstream import for_keras
 
 _EPOCH = re.compile(r"epoch-(\d+)")
 _OURS = re.compile(rf"{_EPOCH.pattern}|\.{_EPOCH.pattern}\.(tmp|old)")
@@ -53,11 +55,8 @@ class BackupAndRestore(keras.callbacks.Callback):
         with np.load(folder / "states.npz", allow_pickle=False) as states:
             for i, state in enumerate(self._states()):
                 state.assign(states[f"state_{i}"].view(state.dtype))  # NumPy forgets bfloat16
-            if keras.config.backend() == "torch":
-                import torch
-
-                torch.set_rng_state(torch.from_numpy(states["torch"]))
-        self.model._initial_epoch = epoch  # as Keras's own callback sets it
+            kernels.set_random_state(states)
+        for_keras.begin_at(self.model, epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         outdated = self._backups()
@@ -82,19 +81,13 @@ class BackupAndRestore(keras.callbacks.Callback):
     def _states(self):
         """What a weight file does not have, or not as it is: random generators, and LoRA."""
         generators = [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
-        adapted = [x for x in self.model._flatten_layers() if getattr(x, "lora_enabled", False)]
+        layers = for_keras.flat_layers(self.model)
+        adapted = [layer for layer in layers if getattr(layer, "lora_enabled", False)]
         return [*generators, *(weight for layer in adapted for weight in layer.weights)]
 
     def _state_values(self):
-        states = {
-            f"state_{i}": keras.ops.convert_to_numpy(state)
-            for i, state in enumerate(self._states())
-        }
-        if keras.config.backend() == "torch":  # whose fused attention drops by torch's generator
-            import torch
-
-            states["torch"] = torch.get_rng_state().numpy()
-        return states
+        states = enumerate(map(keras.ops.convert_to_numpy, self._states()))
+        return {**{f"state_{i}": state for i, state in states}, **kernels.random_state()}
 
     def _backups(self):
         """`(epoch, folder)` of every whole backup, the last epoch last."""

@@ -1,4 +1,6 @@
-"""Entities: spans of neighbouring tokens with one tag, from BIO tags or tags without B and I."""
+"""Entities: spans of neighbouring tokens with one tag, and the F1 of those that a model finds."""
+
+import numpy as np
 
 
 def spans_of_tags(tags, outside=()):
@@ -23,3 +25,15 @@ def spans_of_tags(tags, outside=()):
         else:
             spans.append((kind, i, i))
     return [span for span in spans if span[0] not in outside]
+
+
+def precision_recall_f1(right, found, gold):
+    """Precision, recall and their harmonic mean from counts of entities, numbers or arrays.
+
+    Args:
+        right: how many of those found are right.
+        found: how many a model found.
+        gold: how many there are.
+    """
+    precision, recall = right / np.maximum(found, 1), right / np.maximum(gold, 1)
+    return precision, recall, 2 * precision * recall / np.maximum(precision + recall, 1e-12)

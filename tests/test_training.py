@@ -8,15 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_roformer.training import (
-    WIDTHS,
-    _hold_out,
-    _labels,
-    batches_of,
-    entities,
-    few_widths,
-    read_examples,
-)
+from keras_roformer.batches import few_widths
+from keras_roformer.entities import precision_recall_f1, spans_of_tags
+from keras_roformer.fine_tuning import _hold_out, _labels, read_examples
+from keras_roformer.training import WIDTHS, Batches
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -38,7 +33,7 @@ def test_few_widths_are_the_best_ones(count):
 def test_batches_hold_every_example_once_an_epoch():
     rng = np.random.default_rng(1)
     rows = [rng.integers(1, 50, size).tolist() for size in rng.integers(3, 90, 130)]
-    data = batches_of([(row, i, 1.0) for i, row in enumerate(rows)], 4, rng)
+    data = Batches([(row, i, 1.0) for i, row in enumerate(rows)], 4, rng)
     widths = set()
     for _ in range(2):
         found = {}
@@ -80,4 +75,17 @@ def test_a_rare_label_stays_in_training():
 def test_entities_of_tags():
     tags = ["B-X", "I-X", "B-X", "I-Y", "O", "I-Y", "Z", "Z"]
     spans = [("X", 0, 1), ("X", 2, 2), ("Y", 3, 3), ("Y", 5, 5), ("Z", 6, 7)]
-    assert entities(tags) == spans
+    assert spans_of_tags(tags, outside=("O",)) == spans
+
+
+def test_f1():
+    assert precision_recall_f1(2, 4, 3) == pytest.approx((1 / 2, 2 / 3, 4 / 7))
+    assert precision_recall_f1(0, 0, 0) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 2, 5, 5, 5, 5), (5,) * 6 + (3,), (3, 9) * 4])
+def test_the_first_look_at_batches_sees_that_their_widths_differ(sizes):
+    """On TensorFlow, widths stay open then; here they differ in some orders, not in all."""
+    data = Batches([([1] * size, 0, 1.0) for size in sizes], 3, np.random.default_rng(0))
+    first, second = (data[i][0]["input_ids"].shape[1] for i in range(2))
+    assert keras.backend.backend() == "jax" or first != second

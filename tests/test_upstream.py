@@ -275,3 +275,81 @@ def test_keras_hub_reads_transformers_checkpoints_with_the_class_of_that_name(
     assert isinstance(get_preset_loader(str(tmp_path)), Loader)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     assert get_preset_loader(str(tmp_path)) == "theirs"
+
+
+def test_keras_tells_whether_a_model_was_called():
+    layer = keras.layers.Dense(1)
+    layer.build((2, 2))
+    assert not for_keras.was_called(layer)
+    layer(np.ones((2, 2)))
+    assert for_keras.was_called(layer)
+
+
+def test_a_callback_says_where_fit_begins():
+    seen = []
+
+    class Begin(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            for_keras.begin_at(self.model, 2)
+
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(epoch)
+
+    dense_model().fit(np.ones((2, 2)), np.ones(2), epochs=4, verbose=0, callbacks=[Begin()])
+    assert seen == [2, 3]
+
+
+def test_grain_pipelines_are_known():
+    grain = pytest.importorskip("grain", reason="grain is in the extra hub")
+    seen = []
+    list(grain.MapDataset.source([1]).map(lambda x: seen.append(for_keras.in_grain_pipeline())))
+    assert seen == [True] and not for_keras.in_grain_pipeline()
+
+
+class BatchesOfWidths(keras.utils.PyDataset):
+    def __init__(self, *widths):
+        super().__init__()
+        self.widths = widths
+
+    def __len__(self):
+        return len(self.widths)
+
+    def __getitem__(self, index):
+        return np.ones((2, self.widths[index], 2), "float32"), np.ones((2, 1, 1), "float32")
+
+
+@on_tensorflow
+def test_keras_fixes_the_sizes_in_which_two_batches_agree():
+    import tensorflow as tf
+
+    data = BatchesOfWidths(3, 3, 4)
+    model = keras.Sequential([keras.Input((None, 2)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    with pytest.raises(Exception, match="shape"):  # else `with_signature` can go
+        model.fit(data, shuffle=False, verbose=0)
+    signature = (tf.TensorSpec((None, None, 2)), tf.TensorSpec((None, 1, 1)))
+    source = for_keras.with_signature(lambda: map(data.__getitem__, range(3)), 3, signature)
+    assert len(source) == 3
+    model.fit(source, epochs=2, verbose=0)
+
+
+@on_torch
+def test_torch_sees_the_variables_of_a_model_of_keras_hub():
+    models = pytest.importorskip("keras_roformer.models")
+    from keras_hub.models import Backbone
+
+    assert "_track_variables" in dir(Backbone)
+    model = models.RoFormerBackbone(
+        vocabulary_size=9, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8
+    )
+    assert len(list(model.parameters())) == len(model.state_dict()) == len(model.weights)
+    model.enable_lora(2)
+    assert len(list(model.parameters())) == len(model.variables)
+
+
+def test_keras_hub_reads_the_config_of_a_preset(tmp_path):
+    pytest.importorskip("keras_hub")
+    from keras_roformer.upstream import for_keras_hub
+
+    (tmp_path / "config.json").write_text('{"config": {"dtype": null}}')
+    assert for_keras_hub.load_json(str(tmp_path)) == {"config": {"dtype": None}}

@@ -49,15 +49,10 @@ def train(data, output, as_json, debug, **arguments):
     is evaluated; the best one is saved.
     """
     with quiet(debug) as terminal:
-        from keras_roformer.training import fine_tune
+        from keras_roformer.fine_tuning import fine_tune
 
         # Each epoch's scores are a line at once, and the last line says what was saved.
-        def report(epoch):
-            if as_json:
-                print_json(epoch)
-            else:
-                print_line(epoch)
-
+        report = print_json if as_json else print_line
         result = fine_tune(data, output, report=report, progress=terminal, **arguments)
     if as_json:
         print_json(result)

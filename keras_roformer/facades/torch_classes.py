@@ -21,6 +21,19 @@ from keras_roformer.weights import names, transfer
 outputs.register_torch()
 
 
+# The documented positional order of the calls that take more than inputs, labels and flags.
+ARGUMENTS = {
+    "model": (*INPUTS, *CONTEXT, "past_key_values", "use_cache", *FLAGS),
+    "masked_lm": (*INPUTS, *CONTEXT, "labels", *FLAGS),
+    "causal_lm": (
+        *("input_ids", "attention_mask", "token_type_ids", "inputs_embeds"),
+        *CONTEXT,
+        *("head_mask", "cross_attn_head_mask", "past_key_values", "labels", "use_cache"),
+        *FLAGS,
+    ),
+}
+
+
 class RoFormerPreTrainedModel(
     Utilities, TorchDoor, PreTrained, for_torch.WatchedModule, torch_tree.Tree
 ):
@@ -45,15 +58,7 @@ class RoFormerPreTrainedModel(
 
     @staticmethod
     def arguments(task):
-        if task == "model":
-            return (*INPUTS, *CONTEXT, "past_key_values", "use_cache", *FLAGS)
-        if task == "causal_lm":
-            ids, mask, types, head_mask, embeds = INPUTS
-            masks = (head_mask, "cross_attn_head_mask")
-            cache = ("past_key_values", "labels", "use_cache")
-            return (ids, mask, types, embeds, *CONTEXT, *masks, *cache, *FLAGS)
-        context = CONTEXT if task == "masked_lm" else ()
-        return (*INPUTS, *context, *TASKS[task].labels, *FLAGS)
+        return ARGUMENTS.get(task) or (*INPUTS, *TASKS[task].labels, *FLAGS)
 
     def __init__(self, config, *inputs, _backbone=None, **kwargs):
         super().__init__()

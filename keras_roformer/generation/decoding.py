@@ -178,13 +178,8 @@ RUNNERS = {"": _TorchRunner, "TF": _TensorFlowRunner, "Flax": _JaxRunner}  # by 
 class Decoding:
     """A batch of prompts on the way through the network.
 
-    Args:
-        runner: one of `RUNNERS`.
-        values: weights, for a runner that takes them.
-        prompt: `Prompt`.
-        extras: arguments of the network that stay the same at each step, as tensors.
-        max_length: columns at the end.
-        use_cache: keep keys and values.
+    A runner of `RUNNERS` takes the weights as `values`; `extras` are arguments of the network that
+    stay the same at each step, as tensors; `max_length` is how many columns there are at the end.
     """
 
     def __init__(self, runner, values, prompt, extras, max_length, use_cache):
@@ -303,9 +298,5 @@ class Prompt:
 
     def repeat(self, copies):
         """Each row `copies` times."""
-        return Prompt(
-            *(
-                None if value is None else np.repeat(value, copies, axis=0)
-                for value in (getattr(self, field.name) for field in dataclasses.fields(self))
-            )
-        )
+        values = vars(self).values()
+        return Prompt(*(x if x is None else np.repeat(x, copies, axis=0) for x in values))

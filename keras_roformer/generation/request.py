@@ -32,9 +32,21 @@ class Hooks:
         return [functools.partial(self._call, f) for f in self.logits_processor or ()]
 
     def stops(self, config):
-        """Functions of arrays (tokens, scores) → which rows end."""
-        given = [functools.partial(self._call, f) for f in self.stopping_criteria or ()]
-        return given + make_stops(config, self.tokenizer)
+        """Functions of arrays (tokens, scores) → which rows end: those given, a
+        `GenerationConfig`'s time, and its strings."""
+        stops = [functools.partial(self._call, f) for f in self.stopping_criteria or ()]
+        if config.max_time is not None:
+            latest = time.monotonic() + config.max_time
+            stops.append(lambda tokens, scores: time.monotonic() > latest)
+        if config.stop_strings:
+            if self.tokenizer is None:
+                raise ValueError(
+                    "stop_strings need the tokenizer: generate(…, tokenizer=tokenizer)"
+                )
+            strings = config.stop_strings
+            strings = [strings] if isinstance(strings, str) else list(strings)
+            stops.append(functools.partial(_end_at_strings, strings, self.tokenizer))
+        return stops
 
     def allowed(self):
         """Function of a prompt's number and its tokens so far → the tokens that may be next."""
@@ -208,25 +220,6 @@ def read_seed(model, seed=None, prng_key=None):
             raise ValueError(f"seed must be an integer of at least 0, or several, got {seed!r}")
         return seeds
     return model.draw_seed() if model.default_seed is None else model.default_seed
-
-
-def make_stops(config, tokenizer):
-    """The functions (tokens, scores) → which rows end, of a `GenerationConfig`.
-
-    Raises:
-        ValueError: stop strings without a tokenizer.
-    """
-    stops = []
-    if config.max_time is not None:
-        latest = time.monotonic() + config.max_time
-        stops.append(lambda tokens, scores: time.monotonic() > latest)
-    if config.stop_strings:
-        if tokenizer is None:
-            raise ValueError("stop_strings need the tokenizer: generate(…, tokenizer=tokenizer)")
-        strings = config.stop_strings
-        strings = [strings] if isinstance(strings, str) else list(strings)
-        stops.append(functools.partial(_end_at_strings, strings, tokenizer))
-    return stops
 
 
 def _end_at_strings(strings, tokenizer, tokens, scores):

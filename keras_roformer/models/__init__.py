@@ -1,14 +1,11 @@
 """RoFormer as KerasHub models, on every backend. Needs the extra `keras-roformer[hub]`."""
 
-import sys
-
 from keras_roformer.backend import choose_backend, require_hub
 
 require_hub(__name__)
 choose_backend()  # before KerasHub and Keras are imported, which would ask for TensorFlow
 
 from keras_roformer.config import RoFormerConfig
-from keras_roformer.models import task_models
 from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.loader import RoFormerPresetLoader
 from keras_roformer.models.preprocessors import (
@@ -51,9 +48,6 @@ __all__ = [
     "RoFormerTokenClassifier",
     "RoFormerTokenClassifierPreprocessor",
 ]
-
-# Keras writes the module of a class into .keras files; until 2026-12 the tasks' was this one.
-sys.modules[f"{__name__}.tasks"] = task_models
 
 load_transformers_with(RoFormerPresetLoader, RoFormerConfig.model_type)
 register_presets(registered(), RoFormerBackbone)

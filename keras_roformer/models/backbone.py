@@ -11,7 +11,7 @@ from keras_roformer.config import RoFormerConfig
 from keras_roformer.layers.activations import with_functions
 from keras_roformer.layers.policies import parts_config, read_parts_config, restore_quantizers
 from keras_roformer.layers.spec import FIELDS, takes_spec
-from keras_roformer.models.export import TorchModule, write_transformers
+from keras_roformer.models.export import Exports, write_transformers
 from keras_roformer.models.preset_names import FromPreset
 from keras_roformer.upstream import for_keras
 
@@ -36,7 +36,7 @@ CONFIG_FIELDS = {
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
-class RoFormerBackbone(TorchModule, FromPreset, Backbone):
+class RoFormerBackbone(Exports, FromPreset, Backbone):
     """RoFormer without a head: a functional model with named inputs and outputs.
 
     Inputs, each (B, L) int32: `token_ids`; `segment_ids`, 0 for the first text and 1 for the second

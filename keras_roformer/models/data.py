@@ -9,6 +9,8 @@ import types
 import keras
 import numpy as np
 
+from keras_roformer.upstream import for_keras
+
 
 def in_tf_graph():
     """Whether this runs while TensorFlow traces a function, as inside `tf.data.Dataset.map`."""
@@ -64,79 +66,109 @@ def _string(text):
 
 def output(arrays):
     """NumPy arrays as tensors of the backend; inside a grain pipeline as they are."""
-    from keras.src.utils.backend_utils import in_grain_data_pipeline
-
-    if in_grain_data_pipeline():
+    if for_keras.in_grain_pipeline():
         return arrays
     return keras.tree.map_structure(
         lambda x: keras.ops.convert_to_tensor(x, dtype=str(x.dtype)), arrays
     )
 
 
-# Loaders: sources of ready batches, which KerasHub's own `fit` refuses.
+def apply_in_tf_graph(function, arguments, outputs):
+    """Call a function of NumPy arrays inside tf.data.
+
+    Args:
+        function: takes the arguments as arrays and gives a dict of arrays.
+        arguments: tensors, or what TensorFlow makes tensors of.
+        outputs: `{name: (dtype, shape)}` of what it gives.
+
+    Returns:
+        dict of tensors.
+    """
+    import tensorflow as tf
+
+    def run(*arrays):
+        found = function(*arrays)
+        return [found[name] for name in outputs]
+
+    arguments = [tf.convert_to_tensor(x) for x in arguments]
+    arrays = tf.numpy_function(run, arguments, [dtype for dtype, _ in outputs.values()])
+    for array, (_, shape) in zip(arrays, outputs.values(), strict=True):
+        array.set_shape(shape)
+    return dict(zip(outputs, arrays, strict=True))
+
+
+# Sources of batches: datasets, of tf.data and grain, which KerasHub's `fit` takes itself, and
+# loaders, which it refuses.
 
 
 def is_loader(x):
     """Whether `x` is a `PyDataset`, a torch `DataLoader` or a generator."""
-    return isinstance(x, (keras.utils.PyDataset, types.GeneratorType)) or is_torch_loader(x)
+    return isinstance(x, (keras.utils.PyDataset, types.GeneratorType)) or _is_torch_loader(x)
+
+
+def is_tf_dataset(x):
+    """Whether `x` is a tf.data dataset."""
+    return hasattr(x, "element_spec")
 
 
 def is_dataset(x):
     """Whether `x` is a tf.data or a grain dataset."""
-    return hasattr(x, "element_spec") or type(x).__module__.partition(".")[0] == "grain"
+    return is_tf_dataset(x) or type(x).__module__.partition(".")[0] == "grain"
 
 
-def is_torch_loader(x):
+def _is_torch_loader(x):
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(x, torch.utils.data.DataLoader)
 
 
-def preprocess_loader(loader, preprocess):
-    """The same loader with `preprocess(x, y, sample_weight)`, which gives NumPy, in every batch."""
-    if isinstance(loader, keras.utils.PyDataset):
-        return _PreprocessedDataset(loader, preprocess)
-    if is_torch_loader(loader):
-        loader = copy.copy(loader)
-        loader.collate_fn = functools.partial(_collate, loader.collate_fn, preprocess)
-        return loader
-    batches = (preprocess_batch(batch, preprocess) for batch in loader)
-    # Of generators, Keras takes tuples only.
-    return (batch if isinstance(batch, tuple) else (batch,) for batch in batches)
-
-
-def with_open_lengths(loader, shapes):
-    """A source of preprocessed batches as a tf.data.Dataset with batches of any lengths.
-
-    Of a loader or grain dataset, Keras on TensorFlow leaves open only the sizes in which its first
-    two batches differ, and fails when a later one differs in another.
+def batches_of(source, batch_size, preprocessor):
+    """Preprocessed batches of all that users feed: of a dataset or loader, as it is; of columns.
 
     Args:
-        loader: what `preprocess_loader` gives, or a grain dataset.
+        source: `(x, y, sample_weight)`; x is a dataset, a loader, or columns (see `ArrayBatches`).
+        batch_size: rows in a batch of columns.
+        preprocessor: `RoFormerPreprocessor`.
+
+    Returns:
+        a source of the same kind; of columns `ArrayBatches`.
+    """
+    x, preprocess = source[0], preprocessor.arrays
+    if is_tf_dataset(x):
+        return x.map(lambda x, y=None, weights=None: preprocessor(x, y=y, sample_weight=weights))
+    if is_dataset(x):
+        return x.map(functools.partial(_preprocess_batch, preprocess))
+    if isinstance(x, keras.utils.PyDataset):
+        return _PreprocessedDataset(x, preprocess)
+    if _is_torch_loader(x):
+        loader = copy.copy(x)
+        loader.collate_fn = functools.partial(_collate, x.collate_fn, preprocess)
+        return loader
+    if isinstance(x, types.GeneratorType):
+        batches = (_preprocess_batch(preprocess, batch) for batch in x)
+        # Of generators, Keras takes tuples only.
+        return (batch if isinstance(batch, tuple) else (batch,) for batch in batches)
+    return ArrayBatches(*source, batch_size, preprocess)
+
+
+def with_open_lengths(batches, shapes):
+    """Preprocessed batches of any lengths for TensorFlow, see `for_keras.with_signature`.
+
+    Args:
+        batches: what `batches_of` gives.
         shapes: the preprocessor's method of that name.
     """
+    if is_tf_dataset(batches):
+        return batches
     import tensorflow as tf
 
-    size = None
-    if isinstance(loader, keras.utils.PyDataset):
-        first, size = loader[0], loader.num_batches
-        epoch = functools.partial(_epoch, loader)
-    elif is_dataset(loader):
-        first, epoch = next(iter(loader)), loader.__iter__
-        if hasattr(loader, "__len__") and len(loader) < sys.maxsize:  # of grain's endless ones
-            size = len(loader)
-    elif is_torch_loader(loader):
-        first, epoch = next(iter(loader)), loader.__iter__
-    else:
-        first = next(loader)
-        rest = itertools.chain([first], loader)
-        epoch = functools.partial(iter, rest)
-
-    def spec(x, shape):
-        x = np.asarray(x)
-        return tf.TensorSpec((*[None] * (x.ndim - len(shape)), *shape), x.dtype)
-
+    first, epoch, size = _epochs_of(batches)
     x, *targets = first if isinstance(first, tuple) else (first,)
     rows = shapes(targets[0] if targets else None)
+
+    def spec(array, row):
+        array = np.asarray(array)
+        return tf.TensorSpec((*[None] * (array.ndim - len(row)), *row), array.dtype)
+
     specs = [{name: spec(array, rows[name][1]) for name, array in x.items()}]
     for name, target in zip(("y", "sample_weight"), targets, strict=False):
         made = name in rows  # then the lengths are in its axes; the user's own keep their sizes
@@ -145,16 +177,19 @@ def with_open_lengths(loader, shapes):
                 lambda t, made=made: spec(t, () if made else np.shape(t)[1:]), target
             )
         )
-
-    def batches():
-        for batch in epoch():
-            yield keras.tree.map_structure(np.asarray, batch)
-
     signature = tuple(specs) if isinstance(first, tuple) else specs[0]
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    if size is not None:
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(size))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return for_keras.with_signature(epoch, size, signature)
+
+
+def _epochs_of(batches):
+    """The first batch, a function that gives an epoch's iterator, and the size of an epoch."""
+    if isinstance(batches, keras.utils.PyDataset):
+        return batches[0], functools.partial(_epoch, batches), batches.num_batches
+    if isinstance(batches, types.GeneratorType):
+        first = next(batches)
+        return first, functools.partial(iter, itertools.chain([first], batches)), None
+    finite = is_dataset(batches) and hasattr(batches, "__len__") and len(batches) < sys.maxsize
+    return next(iter(batches)), batches.__iter__, len(batches) if finite else None
 
 
 def _epoch(dataset):
@@ -166,6 +201,8 @@ def _epoch(dataset):
 
 
 class _PreprocessedDataset(keras.utils.PyDataset):
+    """A user's `PyDataset` with its batches preprocessed."""
+
     def __init__(self, dataset, preprocess):
         super().__init__(
             workers=dataset.workers,
@@ -183,7 +220,7 @@ class _PreprocessedDataset(keras.utils.PyDataset):
         return len(self._dataset)
 
     def __getitem__(self, index):
-        return preprocess_batch(self._dataset[index], self._preprocess)
+        return _preprocess_batch(self._preprocess, self._dataset[index])
 
     def on_epoch_begin(self):
         self._dataset.on_epoch_begin()
@@ -193,22 +230,25 @@ class _PreprocessedDataset(keras.utils.PyDataset):
 
 
 class ArrayBatches(keras.utils.PyDataset):
-    """Batches of arrays and lists, in their order or, after `shuffle`, in another each epoch.
+    """Preprocessed batches of columns, in their order or, after `shuffle`, in another each epoch.
 
     Args:
         x, y, sample_weight: lists, arrays, tensors or Series of equal lengths; tuples and dicts of
             these; or None.
         batch_size: by default 32.
+        preprocess: function of x, y and sample_weight of a batch → the batch.
 
     Raises:
-        ValueError: the lengths differ, or x is a list of pairs.
+        ValueError: the lengths differ, x is a list of pairs, or labels are strings.
     """
 
-    def __init__(self, x, y, sample_weight, batch_size):
+    def __init__(self, x, y, sample_weight, batch_size, preprocess):
         super().__init__()
+        _check_labels(y)
         _check_columns(x)
         self._parts = _map_columns(_column, (x, y, sample_weight))
         self._batch_size = batch_size or 32
+        self._preprocess = preprocess
         lengths = set()
         _map_columns(lambda column: lengths.add(len(column)), self._parts)
         if len(lengths) != 1:
@@ -223,8 +263,8 @@ class ArrayBatches(keras.utils.PyDataset):
         self._is_shuffled = True
         self.on_epoch_end()
 
-    def split(self, fraction):
-        """Batches of the first rows, and the last `fraction` as `(x, y, sample_weight)`.
+    def split(self, fraction, batch_size):
+        """Batches of the first rows, and others, of their own size, of the last `fraction`.
 
         Raises:
             ValueError: a part would be empty.
@@ -235,15 +275,18 @@ class ArrayBatches(keras.utils.PyDataset):
                 f"validation_split={fraction} of {len(self._rows)} rows leaves a part empty; it "
                 "must be between 0 and 1, with rows enough"
             )
-        first, last = (self._take(rows) for rows in np.split(self._rows, [first]))
-        return ArrayBatches(*first, self._batch_size), last
+        parts = (self._take(rows) for rows in np.split(self._rows, [first]))
+        return [
+            ArrayBatches(*part, size, self._preprocess)
+            for part, size in zip(parts, (self._batch_size, batch_size), strict=True)
+        ]
 
     def __len__(self):
         return -(-len(self._rows) // self._batch_size)
 
     def __getitem__(self, index):
         rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
-        return keras.utils.pack_x_y_sample_weight(*self._take(rows))
+        return self._preprocess(*self._take(rows))
 
     def _take(self, rows):
         def rows_of(column):
@@ -285,10 +328,10 @@ def _collate(collate, preprocess, samples):
     batch = collate(samples)
     if isinstance(batch, (list, tuple)) and batch and _holds_rows(batch[0]):
         batch = (tuple(batch[0]), *batch[1:])  # torch makes lists of columns
-    return keras.tree.map_structure(torch.as_tensor, preprocess_batch(batch, preprocess))
+    return keras.tree.map_structure(torch.as_tensor, _preprocess_batch(preprocess, batch))
 
 
-def preprocess_batch(batch, preprocess):
+def _preprocess_batch(preprocess, batch):
     if isinstance(batch, list):  # a batch of strings, or (x, y, …)
         plain = bool(batch) and isinstance(batch[0], (str, bytes))
         batch = (batch,) if plain else tuple(batch)
@@ -321,7 +364,7 @@ def _check_columns(x):
         )
 
 
-def check_labels(y):
+def _check_labels(y):
     """Raise for strings in place of labels."""
     if y is None or isinstance(y, (tuple, dict)):
         return

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import keras
 
+from keras_roformer.backend import fixes_sizes_of_loaders
 from keras_roformer.keras_saves import AtomicSaves
 from keras_roformer.layers.policies import (
     is_mixed,
@@ -16,12 +17,13 @@ from keras_roformer.layers.policies import (
 from keras_roformer.limits import CHECK_IDS, check_ids
 from keras_roformer.models import data
 from keras_roformer.models.backbone import RoFormerBackbone
-from keras_roformer.models.export import TorchModule, write_transformers
+from keras_roformer.models.export import Exports, write_transformers
 from keras_roformer.models.preset_names import FromPreset
+from keras_roformer.upstream import for_keras
 from keras_roformer.weights import names
 
 
-class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
+class RoFormerTask(Exports, AtomicSaves, FromPreset):
     """Mixin of the tasks, before KerasHub's class for a task in their bases.
 
     It is no `Task` itself: Keras cannot make functional models of classes whose bases meet again.
@@ -79,26 +81,26 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         if self._is_for_hub(x) and not data.is_loader(validation_data):
             return super().fit(x, y, **given, **kwargs)
         # KerasHub takes strings in the order in which they come, in every epoch, and no loaders.
-        if not data.is_dataset(x) and not data.is_loader(x):
-            data.check_labels(y)
-            x = data.ArrayBatches(x, y, sample_weight, batch_size)
+        validation_batch_size = kwargs.pop("validation_batch_size", None) or batch_size
+        batches = data.batches_of((x, y, sample_weight), batch_size, self.preprocessor)
+        if validation_data is not None:
+            if not isinstance(validation_data, tuple):
+                validation_data = (validation_data,)
+            validation_data = data.batches_of(
+                keras.utils.unpack_x_y_sample_weight(validation_data),
+                validation_batch_size,
+                self.preprocessor,
+            )
+        if isinstance(batches, data.ArrayBatches):
             split = kwargs.pop("validation_split", None)
             if split and validation_data is None:
-                x, validation_data = x.split(split)
+                batches, validation_data = batches.split(split, validation_batch_size)
             if kwargs.pop("shuffle", True):
-                x.shuffle()
-            y = sample_weight = None
+                batches.shuffle()
             kwargs["shuffle"] = False  # not the batches once more
-        x = self._batches((x, y, sample_weight), batch_size)
-        validation_batch_size = kwargs.pop("validation_batch_size", None) or batch_size
         if validation_data is not None:
-            if isinstance(validation_data, tuple):
-                validation_data = keras.utils.unpack_x_y_sample_weight(validation_data)
-                data.check_labels(validation_data[1])
-            else:
-                validation_data = (validation_data, None, None)
-            validation_data = self._batches(validation_data, validation_batch_size)
-        return keras.Model.fit(self, x, validation_data=validation_data, **kwargs)
+            kwargs["validation_data"] = self._opened(validation_data)
+        return keras.Model.fit(self, self._opened(batches), **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs):
         """Loss and metrics; as `keras.Model.evaluate`, and on strings."""
@@ -108,9 +110,8 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             return keras.Model.evaluate(self, x, y, **given, **kwargs)
         if self._is_for_hub(x):
             return super().evaluate(x, y, **given, **kwargs)
-        data.check_labels(y)
-        x = self._batches((x, y, sample_weight), batch_size)
-        return keras.Model.evaluate(self, x, **kwargs)
+        batches = data.batches_of((x, y, sample_weight), batch_size, self.preprocessor)
+        return keras.Model.evaluate(self, self._opened(batches), **kwargs)
 
     def predict(self, x=None, batch_size=None, **kwargs):
         """Outputs as NumPy; as `keras.Model.predict`, and on strings."""
@@ -119,8 +120,8 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
         if self._is_for_hub(x):
             return super().predict(x, batch_size=batch_size, **kwargs)
-        x = self._batches((x, None, None), batch_size)
-        return keras.Model.predict(self, x, **kwargs)
+        batches = data.batches_of((x, None, None), batch_size, self.preprocessor)
+        return keras.Model.predict(self, self._opened(batches), **kwargs)
 
     def _check_ids(self, x):
         """Look at arrays of ids, once, before the compiled part; loaders are not read for it."""
@@ -135,31 +136,18 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
             if ids is not None and ids.size:
                 check_ids(name, (ids.min(), ids.max()), count, type(self).__name__)
 
-    def _batches(self, source, batch_size):
-        """Preprocessed batches of a loader, of a tf.data or grain dataset, or of arrays."""
-        x = source[0]
-        if hasattr(x, "element_spec"):
-            return x.map(self.preprocess_samples)
-        if data.is_dataset(x):
-            batches = x.map(self._preprocess_element)
-        else:
-            x = x if data.is_loader(x) else data.ArrayBatches(*source, batch_size)
-            batches = data.preprocess_loader(x, self.preprocessor.arrays)
+    def _opens_lengths(self):
+        """Whether batches may have any lengths and Keras does not see to it."""
+        return fixes_sizes_of_loaders() and self.preprocessor.sequence_length is None
+
+    def _opened(self, batches):
         if self._opens_lengths():
             return data.with_open_lengths(batches, self.preprocessor.shapes)
         return batches
 
-    def _opens_lengths(self):
-        """Whether batches may have any lengths and Keras does not see to it."""
-        return keras.config.backend() == "tensorflow" and self.preprocessor.sequence_length is None
-
     def _is_for_hub(self, x):
         """Whether `x` is a dataset that KerasHub's own `fit` and the others take rightly."""
-        is_grain = not hasattr(x, "element_spec")
-        return data.is_dataset(x) and not (is_grain and self._opens_lengths())
-
-    def _preprocess_element(self, batch):
-        return data.preprocess_batch(batch, self.preprocessor.arrays)
+        return data.is_tf_dataset(x) or (data.is_dataset(x) and not self._opens_lengths())
 
     @property
     def transformers_class(self):
@@ -202,7 +190,7 @@ class RoFormerTask(TorchModule, AtomicSaves, FromPreset):
         # The head takes its policies from the backbone, whose layers have theirs already. Not by
         # the public setter: in place of a map, that adds the new policy to the map.
         backbone = config["backbone"]
-        backbone._dtype_policy = joined_policies(backbone.dtype_policy, head["dtype"])
+        for_keras.set_policy(backbone, joined_policies(backbone.dtype_policy, head["dtype"]))
         task = super().from_config(config)
         restore_quantizers(task.head, head["quantizers"])
         return task

@@ -18,11 +18,12 @@ from keras_hub.models import (
 )
 
 from keras_roformer.masking import choose_words, hide
+from keras_roformer.models import data
 from keras_roformer.models.backbone import RoFormerBackbone
-from keras_roformer.models.data import in_tf_graph, is_text, output, texts_of, to_numpy
 from keras_roformer.models.preset_names import FromPreset
 from keras_roformer.models.tokenizer import RoFormerHubTokenizer
 from keras_roformer.tasks import IGNORED_LABEL
+from keras_roformer.tokenizers.packing import share_longest_first
 
 _LABELS, _WEIGHTS = "y", "sample_weight"
 
@@ -55,6 +56,8 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
     most_texts = 2
     # Whether `features` takes the labels.
     reads_labels = False
+    # The constructor's arguments beside the tokenizer.
+    argument_names = ("sequence_length", "truncate")
 
     def __init__(self, tokenizer, sequence_length=512, truncate="round_robin", **kwargs):
         if truncate not in ("round_robin", "waterfall"):
@@ -81,21 +84,22 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
 
     def __call__(self, x, *args, **kwargs):
         # A tuple of two texts is a pair, not (x, y).
-        if type(x) is tuple and len(x) == 2 and all(map(is_text, x)) and not args:
+        if type(x) is tuple and len(x) == 2 and all(map(data.is_text, x)) and not args:
             kwargs.setdefault("y", None)
         return super().__call__(x, *args, **kwargs)
 
     def call(self, x, y=None, sample_weight=None):
         """See the class."""
-        make = self._in_graph if in_tf_graph() else self._as_tensors
-        return self._run(make, x, y, sample_weight)
+        if data.in_tf_graph():
+            return self._run(self._in_graph, x, y, sample_weight)
+        return self._run(lambda *given: data.output(self._as_arrays(*given)), x, y, sample_weight)
 
     def arrays(self, x, y=None, sample_weight=None):
         """What `call` gives, as NumPy arrays: for the worker processes of loaders."""
         return self._run(self._as_arrays, x, y, sample_weight)
 
     def _run(self, make, x, y, sample_weight):
-        if y is not None and is_text(y) and not isinstance(x, tuple):
+        if y is not None and data.is_text(y) and not isinstance(x, tuple):
             x, y = (x, y), None  # the elements of a data set of pairs
         texts = x if isinstance(x, tuple) else (x,)
         if not 1 <= len(texts) <= self.most_texts:
@@ -121,24 +125,19 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
             dict of NumPy arrays: the model's inputs and, where the preprocessor makes them, `y` and
             `sample_weight`.
         """
-        return self.pack([[self.ids(text) for text in row] for row in texts])[0]
+        return self.pack([[self.tokenizer.core.ids(text) for text in row] for row in texts])[0]
 
     def shapes(self, labels):
         """`{name: (dtype, shape of a row)}` of what `features` gives, for tf.data."""
-        length = (self.sequence_length,)
-        return {
-            "token_ids": ("int32", length),
-            "segment_ids": ("int32", length),
-            "padding_mask": ("bool", length),
-        }
+        return self._of_tokens(token_ids="int32", segment_ids="int32", padding_mask="bool")
+
+    def _of_tokens(self, **dtypes):
+        return {name: (dtype, (self.sequence_length,)) for name, dtype in dtypes.items()}
 
     def _named(self, features, y, sample_weight):
         return features, y, sample_weight
 
     # Parts that the subclasses share
-
-    def ids(self, text):
-        return self.tokenizer.tokenizer.core.ids(text)
 
     def pack(self, rows, length=None, start=True, end=True):
         """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, cut and padded.
@@ -179,27 +178,22 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
 
     def _shares(self, lengths, room):
         """How many ids of each text stay."""
-        if sum(lengths) <= room:
-            return lengths
-        if len(lengths) == 1:
-            return [room]
-        first, second = lengths
-        if self.truncate == "waterfall":
-            return [min(first, room), room - min(first, room)]
-        second = min(second, max(room - first, room // 2))
-        return [room - second, second]
+        if self.truncate == "round_robin" and len(lengths) == 2:
+            return share_longest_first(*lengths, room, odd_to_first=True)
+        first = min(lengths[0], room)
+        return [first, *(min(length, room - first) for length in lengths[1:])]
 
     # Between `call` and `features`
 
     def _as_arrays(self, texts, labels, weights):
-        columns, batched = zip(*map(texts_of, texts), strict=True)
+        columns, batched = zip(*map(data.texts_of, texts), strict=True)
         if len(set(batched)) > 1 or len(set(map(len, columns))) > 1:
             raise ValueError(
                 "the texts of a pair must be two strings, or equally many strings; got "
                 + " and ".join(map(str, map(len, columns)))
             )
         if labels is not None:
-            labels = to_numpy(labels)
+            labels = data.to_numpy(labels)
             labels = labels if batched[0] else labels[None]
             if labels.shape[:1] != (len(columns[0]),):
                 raise ValueError(
@@ -208,38 +202,27 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
                 )
         features = self.features(list(zip(*columns, strict=True)), labels)
         if weights is not None and _WEIGHTS in features:
-            weights = to_numpy(weights)
+            weights = data.to_numpy(weights)
             features[_WEIGHTS] = _weigh(features, weights if batched[0] else weights[None])
         return features if batched[0] else {name: array[0] for name, array in features.items()}
 
-    def _as_tensors(self, texts, labels, weights):
-        return output(self._as_arrays(texts, labels, weights))
-
     def _in_graph(self, texts, labels, weights):
-        import tensorflow as tf
-
         if self.sequence_length is None:
             raise ValueError("inside tf.data sequence_length must be a number, got None")
         shapes = self.shapes(labels)
-        texts = [tf.convert_to_tensor(text) for text in texts]
+        rows = np.shape(texts[-1])  # the last text: the choices of a prompt have an axis more
         given = {"labels": labels, "weights": weights if _WEIGHTS in shapes else None}
-        given = {name: tf.convert_to_tensor(x) for name, x in given.items() if x is not None}
+        given = {name: x for name, x in given.items() if x is not None}
 
         def features(*arrays):
             rest = dict(zip(given, arrays[len(texts) :], strict=True))
-            found = self._as_arrays(arrays[: len(texts)], rest.get("labels"), rest.get("weights"))
-            return [found[name] for name in shapes]
+            return self._as_arrays(arrays[: len(texts)], rest.get("labels"), rest.get("weights"))
 
-        types = [dtype for dtype, _ in shapes.values()]
-        arrays = tf.numpy_function(features, [*texts, *given.values()], types)
-        for array, (_, row) in zip(arrays, shapes.values(), strict=True):
-            # The last text: the choices of a prompt have an axis more.
-            array.set_shape((*texts[-1].shape, *row))
-        return dict(zip(shapes, arrays, strict=True))
+        outputs = {name: (dtype, (*rows, *row)) for name, (dtype, row) in shapes.items()}
+        return data.apply_in_tf_graph(features, [*texts, *given.values()], outputs)
 
     def get_config(self):
-        own = {"sequence_length": self.sequence_length, "truncate": self.truncate}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **{n: getattr(self, n) for n in self.argument_names}}
 
 
 def _weigh(features, weights):
@@ -294,6 +277,15 @@ class RoFormerMaskedLMPreprocessor(RoFormerPreprocessor, MaskedLMPreprocessor):
         ids and weights.
     """
 
+    argument_names = (
+        *RoFormerPreprocessor.argument_names,
+        "mask_selection_rate",
+        "mask_selection_length",
+        "mask_token_rate",
+        "random_token_rate",
+        "masked_only",
+    )
+
     def __init__(
         self,
         tokenizer,
@@ -326,8 +318,7 @@ class RoFormerMaskedLMPreprocessor(RoFormerPreprocessor, MaskedLMPreprocessor):
         self.masked_only = masked_only
 
     def features(self, texts, labels):
-        core = self.tokenizer.tokenizer.core
-        encoded = [[core.words(text) for text in row] for row in texts]
+        encoded = [[self.tokenizer.core.words(text) for text in row] for row in texts]
         inputs, places = self.pack([[ids for ids, _ in row] for row in encoded])
         words = np.full_like(inputs["token_ids"], -1)
         for r, (row, spans) in enumerate(zip(encoded, places, strict=True)):
@@ -339,10 +330,8 @@ class RoFormerMaskedLMPreprocessor(RoFormerPreprocessor, MaskedLMPreprocessor):
         words[np.isin(ids, self.tokenizer.special_token_ids)] = -1
 
         rng = np.random.default_rng(random.getrandbits(64))
-        most = self.mask_selection_length
-        positions = np.stack(
-            [choose_words(row, rng, self.mask_selection_rate, most) for row in words]
-        )
+        rate, most = self.mask_selection_rate, self.mask_selection_length
+        positions = np.stack([choose_words(row, rng, rate, most) for row in words])
         length = ids.shape[1]
         positions = np.sort(np.where(positions < 0, length, positions), axis=1)
         chosen = positions < length
@@ -371,16 +360,6 @@ class RoFormerMaskedLMPreprocessor(RoFormerPreprocessor, MaskedLMPreprocessor):
         made = {_LABELS: ("int32", shape), _WEIGHTS: ("float32", shape)}
         return {**super().shapes(labels), **positions, **made}
 
-    def get_config(self):
-        names = (
-            "mask_selection_rate",
-            "mask_selection_length",
-            "mask_token_rate",
-            "random_token_rate",
-            "masked_only",
-        )
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
 class RoFormerCausalLMPreprocessor(RoFormerPreprocessor, CausalLMPreprocessor):
@@ -396,6 +375,7 @@ class RoFormerCausalLMPreprocessor(RoFormerPreprocessor, CausalLMPreprocessor):
     """
 
     most_texts = 1
+    argument_names = ("sequence_length", "add_start_token", "add_end_token")
 
     def __init__(
         self, tokenizer, sequence_length=512, add_start_token=True, add_end_token=True, **kwargs
@@ -411,18 +391,13 @@ class RoFormerCausalLMPreprocessor(RoFormerPreprocessor, CausalLMPreprocessor):
         return {**inputs, _LABELS: ids[:, 1:], _WEIGHTS: mask[:, 1:].astype("float32")}
 
     def _pack_one(self, texts, length, end):
-        rows = [[self.ids(text)] for (text,) in texts]
+        rows = [[self.tokenizer.core.ids(text)] for (text,) in texts]
         inputs, _ = self.pack(rows, length, self.add_start_token, end)
         return inputs["token_ids"], inputs["padding_mask"]
 
     def shapes(self, labels):
-        length = (self.sequence_length,)
-        return {
-            "token_ids": ("int32", length),
-            "padding_mask": ("bool", length),
-            _LABELS: ("int32", length),
-            _WEIGHTS: ("float32", length),
-        }
+        made = {_LABELS: "int32", _WEIGHTS: "float32"}
+        return self._of_tokens(token_ids="int32", padding_mask="bool", **made)
 
     def generate_preprocess(self, x, sequence_length=None):
         """Prompts → `token_ids` and `padding_mask`, with room for what is generated.
@@ -434,23 +409,17 @@ class RoFormerCausalLMPreprocessor(RoFormerPreprocessor, CausalLMPreprocessor):
         length = sequence_length or self.sequence_length
         if length is None:
             raise ValueError("pass max_length: this preprocessor has no sequence_length")
-        texts, batched = texts_of(x)
+        texts, batched = data.texts_of(x)
         ids, mask = self._pack_one([(text,) for text in texts], length, end=False)
         inputs = {"token_ids": ids, "padding_mask": mask}
-        return output(inputs if batched else {name: row[0] for name, row in inputs.items()})
+        return data.output(inputs if batched else {name: row[0] for name, row in inputs.items()})
 
     def generate_postprocess(self, x):
         """Generated ids → text, without special tokens."""
-        ids, mask = to_numpy(x["token_ids"]), to_numpy(x["padding_mask"]).astype("bool")
+        ids, mask = data.to_numpy(x["token_ids"]), data.to_numpy(x["padding_mask"]).astype("bool")
         if ids.ndim == 1:
             return self.tokenizer.detokenize(ids[mask])
         return [self.tokenizer.detokenize(row[real]) for row, real in zip(ids, mask, strict=True)]
-
-    def get_config(self):
-        config = super().get_config()
-        del config["truncate"]
-        own = {"add_start_token": self.add_start_token, "add_end_token": self.add_end_token}
-        return {**config, **own}
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -476,8 +445,7 @@ class RoFormerTokenClassifierPreprocessor(RoFormerPreprocessor):
     def features(self, texts, labels):
         if labels is None:
             return super().features(texts, labels)
-        core = self.tokenizer.tokenizer.core
-        pieces = [core.pieces(text) for (text,) in texts]
+        pieces = [self.tokenizer.core.pieces(text) for (text,) in texts]
         inputs, places = self.pack([[piece.ids] for piece in pieces])
         y = np.full(inputs["token_ids"].shape, IGNORED_LABEL, "int32")
         for r, (piece, [(start, kept)]) in enumerate(zip(pieces, places, strict=True)):
@@ -497,8 +465,7 @@ class RoFormerTokenClassifierPreprocessor(RoFormerPreprocessor):
     def shapes(self, labels):
         shapes = super().shapes(labels)
         if labels is not None:
-            length = (self.sequence_length,)
-            shapes |= {_LABELS: ("int32", length), _WEIGHTS: ("float32", length)}
+            shapes |= self._of_tokens(**{_LABELS: "int32", _WEIGHTS: "float32"})
         return shapes
 
 
@@ -532,11 +499,10 @@ class RoFormerQuestionAnsweringPreprocessor(RoFormerPreprocessor):
                 "y must hold two numbers for each context, the answer's first character and the "
                 f"one after its last, got the shape {labels.shape}"
             )
-        core = self.tokenizer.tokenizer.core
+        core = self.tokenizer.core
         contexts = [core.pieces(context) for _, context in texts]
-        inputs, places = self.pack(
-            [[self.ids(q), piece.ids] for (q, _), piece in zip(texts, contexts, strict=True)]
-        )
+        pairs = [[core.ids(q), piece.ids] for (q, _), piece in zip(texts, contexts, strict=True)]
+        inputs, places = self.pack(pairs)
         y = np.zeros((len(texts), 2), "int32")
         weights = np.zeros(len(texts), "float32")
         for r, (piece, [_, (start, kept)]) in enumerate(zip(contexts, places, strict=True)):
@@ -577,7 +543,7 @@ class RoFormerMultipleChoicePreprocessor(RoFormerPreprocessor):
     def _as_arrays(self, texts, labels, weights):
         if len(texts) != 2:
             raise ValueError("x must be a tuple (prompts, choices)")
-        prompts, batched = texts_of(texts[0])
+        prompts, batched = data.texts_of(texts[0])
         choices = texts[1].numpy() if hasattr(texts[1], "numpy") else texts[1]
         choices = np.asarray(choices, "object")
         choices = choices if batched else choices[None]
@@ -586,7 +552,7 @@ class RoFormerMultipleChoicePreprocessor(RoFormerPreprocessor):
                 f"choices must be {len(prompts)} rows of equally many strings, got an array of "
                 f"shape {choices.shape}"
             )
-        second = [texts_of(list(row))[0] for row in choices]
+        second = [data.texts_of(list(row))[0] for row in choices]
         rows = [(p, c) for p, row in zip(prompts, second, strict=True) for c in row]
         shape = choices.shape if batched else choices.shape[1:]
         features = self.features(rows, None)

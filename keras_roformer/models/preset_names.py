@@ -5,10 +5,10 @@ import pathlib
 
 import h5py
 from keras_hub.models import Backbone, Task
-from keras_hub.src.utils.preset_utils import load_json
 
 from keras_roformer import hub
 from keras_roformer.keras_saves import AtomicPresets
+from keras_roformer.upstream import for_keras_hub
 
 # Checkpoints on the hub, as their authors describe them.
 _PUBLIC = {
@@ -119,6 +119,6 @@ class FromPreset(AtomicPresets):
 
 def _mixed_policy(preset):
     """The name of the mixed policy that a preset was saved with, or None."""
-    saved = load_json(preset).get("config", {}).get("dtype") or {}
+    saved = for_keras_hub.load_json(preset).get("config", {}).get("dtype") or {}
     name = saved.get("config", {}).get("name") or ""
     return name if name.startswith("mixed_") else None

@@ -97,6 +97,11 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
             )
         return self._tokenizer
 
+    @property
+    def core(self):
+        """The part of `tokenizer` that cuts a text: `ids`, `words` and `pieces` of it."""
+        return self.tokenizer.core
+
     # What KerasHub's packers and models ask of a tokenizer.
 
     @property
@@ -144,7 +149,7 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
         if in_tf_graph():
             return self._tokenize_in_graph(inputs)
         texts, batched = texts_of(inputs)
-        ids = [self.tokenizer.core.ids(text) for text in texts]
+        ids = [self.core.ids(text) for text in texts]
         if batched:
             return ids
         return output(np.asarray(ids[0], self.compute_dtype))
@@ -154,7 +159,7 @@ class RoFormerHubTokenizer(FromPreset, Tokenizer):
 
         def tokenize(inputs):
             texts, _ = texts_of(inputs)
-            ids = [self.tokenizer.core.ids(text) for text in texts]
+            ids = [self.core.ids(text) for text in texts]
             flat = [index for row in ids for index in row]
             return np.asarray(flat, self.compute_dtype), np.asarray(list(map(len, ids)), "int64")
 

@@ -29,9 +29,8 @@ class MultipleChoicePipeline(Pipeline):
     parts = ("prompt", "choices")
 
     def read(self, item):
-        if not isinstance(item, dict) or set(item) != {"prompt", "choices"}:
-            raise TypeError(f"{self.task} takes {self.takes}, got {item!r}")
-        return text_of(item["prompt"], self.task), self.texts_of(item, "choices")
+        prompt, choices = self.parts_of(item)
+        return text_of(prompt, self.task), self.texts_of(choices, "choices")
 
     def encode(self, items, options):
         samples = []

@@ -75,9 +75,14 @@ class Pipeline:
         """One input, checked; raises TypeError or ValueError for what the task cannot take."""
         return text_of(item, self.task, self.takes)
 
-    def texts_of(self, item, part):
+    def parts_of(self, item):
+        """The values of an input that is a dict of `parts`; another one is a TypeError."""
+        if not isinstance(item, dict) or set(item) != set(self.parts):
+            raise TypeError(f"{self.task} takes {self.takes}, got {item!r}")
+        return [item[part] for part in self.parts]
+
+    def texts_of(self, texts, part):
         """A part of an input that is a list of texts, checked."""
-        texts = item[part]
         if not isinstance(texts, (list, tuple)) or not texts:
             raise ValueError(f'"{part}" must be a list of texts, got {texts!r}')
         return [text_of(text, self.task) for text in texts]
@@ -155,8 +160,7 @@ class Pipeline:
         elif isinstance(inputs, (list, tuple)):
             results = self._run(inputs, size, options, progress)
         else:
-            stream = _iterate(inputs, self)
-            results = self._stream(stream, size, options, progress, _length(inputs))
+            results = self._stream(self._iterate(inputs), size, options, progress, inputs)
         return self.result_of(results, inputs, arguments)
 
     def is_one(self, inputs):
@@ -166,17 +170,24 @@ class Pipeline:
     def _checked(self, given):
         unknown = sorted(set(given) - set(self.arguments))
         if unknown:
-            known = ", ".join(self.arguments)
-            raise TypeError(
-                f"{self.task} has no argument {', '.join(unknown)}; it takes {known}"
-                if known
-                else f"{self.task} has no argument {', '.join(unknown)}"
-            )
+            known = f"; it takes {', '.join(self.arguments)}" if self.arguments else ""
+            raise TypeError(f"{self.task} has no argument {', '.join(unknown)}{known}")
         return self.check(given)
 
-    def _stream(self, inputs, size, options, progress, total):
+    def _iterate(self, inputs):
+        if hasattr(inputs, "__iter__"):
+            return iter(inputs)
+        if hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__"):
+            return (inputs[i] for i in range(len(inputs)))  # torch's map-style data sets
+        raise TypeError(
+            f"{self.task} takes {self.takes}, or a list or an iterable of them, "
+            f"got {type(inputs).__name__}"
+        )
+
+    def _stream(self, stream, size, options, progress, inputs):
+        total = len(inputs) if hasattr(inputs, "__len__") else None
         with progress_bar(self.task, total, progress) as advance:
-            while window := list(itertools.islice(inputs, WINDOW * size)):
+            while window := list(itertools.islice(stream, WINDOW * size)):
                 yield from self._results(window, size, options, advance)
 
     def _run(self, inputs, size, options, progress):
@@ -260,21 +271,6 @@ class Pipeline:
             most = 1 << (most - 1).bit_length() if self.model.fixed_shapes else most
             batch["logits_positions"] = padded_rows(positions, most)
         return batch
-
-
-def _iterate(inputs, pipe):
-    if hasattr(inputs, "__iter__"):
-        return iter(inputs)
-    if hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__"):  # torch's map-style data sets
-        return (inputs[i] for i in range(len(inputs)))
-    raise TypeError(
-        f"{pipe.task} takes {pipe.takes}, or a list or an iterable of them, "
-        f"got {type(inputs).__name__}"
-    )
-
-
-def _length(inputs):
-    return len(inputs) if hasattr(inputs, "__len__") else None
 
 
 # For the tasks

@@ -6,7 +6,13 @@ from keras_roformer.arrays import softmax
 from keras_roformer.pipelines.pipeline_base import Pipeline, Sample, one_of, text_of
 
 _NOT_GIVEN = object()
-FUNCTIONS = ("default", "softmax", "sigmoid", "none")
+
+# What makes scores of logits; the sigmoid without overflow for large negative logits.
+_FUNCTIONS = {
+    "softmax": softmax,
+    "sigmoid": lambda logits: 0.5 * (1.0 + np.tanh(0.5 * logits)),
+    "none": np.asarray,
+}
 
 
 class TextClassificationPipeline(Pipeline):
@@ -44,7 +50,7 @@ class TextClassificationPipeline(Pipeline):
         given = super().check(given)
         if "function_to_apply" in given:
             name = str(given["function_to_apply"]).lower()
-            given["function_to_apply"] = one_of("function_to_apply", name, FUNCTIONS)
+            given["function_to_apply"] = one_of("function_to_apply", name, ("default", *_FUNCTIONS))
         return {**given, **all_labels}
 
     def result_of(self, results, inputs, arguments):
@@ -92,7 +98,7 @@ class TextClassificationPipeline(Pipeline):
     def postprocess(self, sample, options):
         config = self.model.config
         (logits,) = sample.outputs
-        scores = _function(options.function_to_apply, config)(logits)
+        scores = _FUNCTIONS[_function_name(options.function_to_apply, config)](logits)
         labels = config.id2label
         if options.top_k is _NOT_GIVEN:
             best = int(scores.argmax())
@@ -101,18 +107,11 @@ class TextClassificationPipeline(Pipeline):
         return [{"label": labels[int(i)], "score": float(scores[i])} for i in order]
 
 
-def _function(name, config):
-    """What makes scores of logits."""
-    if name == "default":
-        if config.problem_type == "regression":
-            name = "none"
-        elif config.problem_type == "multi_label_classification" or config.num_labels == 1:
-            name = "sigmoid"
-        else:
-            name = "softmax"
-    return {"softmax": softmax, "sigmoid": _sigmoid, "none": np.asarray}[name]
-
-
-def _sigmoid(logits):
-    # Without overflow for large negative logits.
-    return 0.5 * (1.0 + np.tanh(0.5 * logits))
+def _function_name(name, config):
+    """A key of `_FUNCTIONS`: the name itself or, of "default", what the config says."""
+    if name != "default":
+        return name
+    if config.problem_type == "regression":
+        return "none"
+    several = config.problem_type == "multi_label_classification"
+    return "sigmoid" if several or config.num_labels == 1 else "softmax"

@@ -11,7 +11,6 @@ logger = logging.getLogger("keras_roformer")
 # As in transformers, where the model says nothing else.
 GENERATION_DEFAULTS = dict(max_new_tokens=256, do_sample=True, temperature=0.7)
 
-
 # What the result has: only one of these can be asked for.
 RETURNS = ("return_full_text", "return_text", "return_tensors")
 
@@ -91,14 +90,8 @@ class TextGenerationPipeline(Pipeline):
 
     def _model_defaults(self):
         """`GENERATION_DEFAULTS`, where the model's own settings say nothing."""
-        from keras_roformer.generation.generation_config import GenerationConfig
-
-        known, own = GenerationConfig(), self.model.generation_config
-        return {
-            name: value
-            for name, value in GENERATION_DEFAULTS.items()
-            if getattr(own, name) == getattr(known, name)
-        }
+        said = self.model.generation_config.to_diff_dict()
+        return {name: value for name, value in GENERATION_DEFAULTS.items() if name not in said}
 
     def encode(self, items, options):
         prompts = [options.prefix + text for text in items]

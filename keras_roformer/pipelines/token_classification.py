@@ -165,10 +165,9 @@ class TokenClassificationPipeline(Pipeline):
         """The pieces of each word as one token with one row of scores."""
         groups = []
         for token in tokens:
-            if groups and token["joins"]:
-                groups[-1].append(token)
-            else:
-                groups.append([token])
+            if not groups or not token["joins"]:
+                groups.append([])
+            groups[-1].append(token)
         return [self._word(group, strategy) for group in groups]
 
     def _word(self, pieces, strategy):
@@ -215,11 +214,7 @@ def _without_overlaps(entities):
     kept = []
     for entity in sorted(entities, key=lambda entity: entity["start"]):
         if kept and kept[-1]["start"] <= entity["start"] < kept[-1]["end"]:
-            kept[-1] = max(kept[-1], entity, key=_length_and_score)
+            kept[-1] = max(kept[-1], entity, key=lambda e: (e["end"] - e["start"], e["score"]))
         else:
             kept.append(entity)
     return kept
-
-
-def _length_and_score(entity):
-    return entity["end"] - entity["start"], entity["score"]

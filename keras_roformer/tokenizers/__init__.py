@@ -48,14 +48,12 @@ before. transformers' chat templates, `as_target_tokenizer` and
 
 from tokenizers import AddedToken
 
-from keras_roformer.tokenizers.auto_tokenizer import AutoTokenizer
-from keras_roformer.tokenizers.batch_encoding import (
-    BatchEncoding,
-    CharSpan,
-    Encoding,
-    TokenSpan,
+from keras_roformer.tokenizers.batch_encoding import BatchEncoding, CharSpan, Encoding, TokenSpan
+from keras_roformer.tokenizers.roformer_tokenizers import (
+    AutoTokenizer,
+    RoFormerTokenizer,
+    RoFormerTokenizerFast,
 )
-from keras_roformer.tokenizers.roformer_tokenizers import RoFormerTokenizer, RoFormerTokenizerFast
 
 __all__ = [
     "AddedToken",

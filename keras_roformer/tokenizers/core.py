@@ -72,6 +72,15 @@ class _Core:
     def __reduce__(self):
         raise TypeError("A tokenizer's core is not pickled: the tokenizer builds it anew.")
 
+    # Step 1
+
+    def _parts(self, text, split_special_tokens=False):
+        """The `Chunk`s of a text: one where nothing needs cutting."""
+        plain = self._plain(text)
+        if plain is None:
+            return self._chunks(text, split_special_tokens)
+        return [Chunk(None, plain, 0, len(text), None)]
+
     # Step 2
 
     def _words(self, string):
@@ -116,12 +125,7 @@ class _Core:
         """The ids of `text` with their tokens, offsets and word indices."""
         ids, tokens, offsets, words = [], [], [], []
         count = 0
-        plain = self._plain(text)
-        if plain is not None:
-            chunks = [Chunk(None, plain, 0, len(text), None)]
-        else:
-            chunks = self._chunks(text, split_special_tokens)
-        for chunk in chunks:
+        for chunk in self._parts(text, split_special_tokens):
             if chunk.token is not None:
                 ids.append(self.added[chunk.token][0])
                 tokens.append(chunk.token)
@@ -171,22 +175,13 @@ class _Core:
 
     def word_strings(self, text):
         """The words of `text` as strings, without its added tokens."""
-        plain = self._plain(text)
-        if plain is not None:
-            return self._words(plain)
-        return [
-            word
-            for chunk in self._chunks(text)
-            if chunk.token is None
-            for word in self._words(chunk.string)
-        ]
+        strings = [chunk.string for chunk in self._parts(text) if chunk.token is None]
+        return [word for string in strings for word in self._words(string)]
 
     def words(self, text):
         """The ids of `text` and, for each, the index of its jieba word (or added token)."""
         ids, index, count = [], [], 0
-        plain = self._plain(text)
-        chunks = self._chunks(text) if plain is None else [Chunk(None, plain, 0, 0, None)]
-        for chunk in chunks:
+        for chunk in self._parts(text):
             if chunk.token is not None:
                 ids.append(self.added[chunk.token][0])
                 index.append(count)

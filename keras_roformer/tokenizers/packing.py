@@ -119,8 +119,8 @@ class Packed(NamedTuple):
     ids: list
     firsts: list  # the length of each row up to the end of its first sequence
     offsets: list | None  # `(start, end)` in its text for each id
-    # Of each row: its sample, and the ranges of the sample's sequences that the row holds, None
-    # for a whole sequence. None for a plan where every row is a whole sample.
+    # A tuple for each row: the index of its sample, and the ranges of the sample's two sequences
+    # that the row holds, None for a whole one. No plan: each row is a whole sample.
     plan: list | None
     overflow: dict  # columns that tell what truncation cut off
 
@@ -240,7 +240,7 @@ class Packer:
                 row += self._source_ids(second)
                 row += suffix
             ids.append(row)
-        return Packed(ids, firsts, offsets=None, plan=None, overflow={})
+        return Packed(ids, firsts, None, None, {})
 
     def _cut_rows(self, sequences, plan, overflow):
         """`Packed` rows of the ranges that `plan` keeps of the `(ids, offsets)` `sequences`."""

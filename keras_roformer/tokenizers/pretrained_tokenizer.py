@@ -24,9 +24,9 @@ from keras_roformer.tokenizers.tokenizer_files import (
     json_text,
     read_settings,
     tokens_to_json,
+    vocab_text,
 )
 from keras_roformer.tokenizers.train import count_words, make_vocab
-from keras_roformer.tokenizers.vocab import vocab_text
 
 logger = logging.getLogger(__name__)
 

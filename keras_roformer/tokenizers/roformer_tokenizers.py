@@ -1,21 +1,56 @@
-"""RoFormerTokenizer and RoFormerTokenizerFast: constructors, cores and what they do differently."""
+"""RoFormerTokenizer and RoFormerTokenizerFast, what they do differently, and AutoTokenizer."""
 
 import os
 import warnings
 from itertools import groupby
+from typing import NamedTuple
 
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
 
+from keras_roformer.hub import HUB_ARGUMENTS
 from keras_roformer.tokenizers.core import FastCore, SlowCore
-from keras_roformer.tokenizers.flavours import FAST, SLOW
 from keras_roformer.tokenizers.pretrained_tokenizer import TokenizerBase
-from keras_roformer.tokenizers.vocab import (
+from keras_roformer.tokenizers.tokenizer_files import (
     check_vocab,
+    find_files,
     json_added_tokens,
     read_tokenizer_json,
     read_vocab,
+    tokenizer_class,
 )
+
+
+class Flavour(NamedTuple):
+    """What one tokenizer class decides about tokens and rows; the defaults are the slow class's.
+
+    A comment says what True means. How the classes cut words into pieces stands in `rules.py`.
+    """
+
+    is_fast: bool = False
+    # Tokens
+    replaces_added_tokens: bool = True  # an AddedToken given again replaces the first
+    counts_known_tokens: bool = False  # `add_tokens` counts tokens that had an id before
+    lists_special_tokens: bool = True  # `add_tokens` lists special ones as additional
+    skips_added_specials: bool = False  # added tokens marked special are special ids
+    names_unknown_ids: bool = True  # an id without a token is the unknown token, not None
+    attaches_punctuation: bool = False  # `decode` joins it to the token before
+    # Pairs
+    takes_missing_pairs: bool = True  # None among a batch's second texts is no error
+    takes_empty_pair: bool = True  # an empty second text is a sequence, not none
+    types_bare_pairs: bool = False  # without special tokens type ids tell texts apart
+    # Outputs
+    overflow_is_rows: bool = False  # what truncation cuts off is rows, not a column
+    overflow_stands_first: bool = True  # its columns come before the input ids
+    counts_before_padding: bool = True  # a batch's `return_length` leaves padding out
+    keeps_length_list: bool = False  # the length of a single row stays in a list
+    # Files
+    writes_tokenizer_json: bool = False
+
+
+SLOW = Flavour()
+# Each field is a difference: what the slow class does, the fast class does not.
+FAST = Flavour(*(not decision for decision in SLOW))
 
 
 def _load(vocab_file, tokenizer_file, arguments, kwargs, json_first=False):
@@ -322,3 +357,31 @@ class JiebaPreTokenizer:
 
     def pre_tokenize(self, text):
         text.split(self._split)
+
+
+_KNOWN = ("RoFormerTokenizer", "RoFormerTokenizerFast", "BertTokenizer", "BertTokenizerFast")
+
+
+class AutoTokenizer:
+    """Makes RoFormerTokenizerFast or, with `use_fast=False`, RoFormerTokenizer."""
+
+    def __init__(self):
+        raise OSError("Use AutoTokenizer.from_pretrained(name_or_path).")
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *inputs, use_fast=True, **kwargs):
+        """See `RoFormerTokenizer.from_pretrained`.
+
+        Raises ValueError if the files name a tokenizer that is not RoFormer's or BERT's.
+        """
+        hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
+        path = find_files(pretrained_model_name_or_path, **hub)
+        named = None if path.is_file() else tokenizer_class(path)
+        if named is not None and named not in _KNOWN:
+            raise ValueError(
+                f"{str(pretrained_model_name_or_path)!r} names the tokenizer {named!r}; this "
+                f"package has {', '.join(_KNOWN)}."
+            )
+        made = RoFormerTokenizerFast if use_fast else RoFormerTokenizer
+        kwargs.setdefault("name_or_path", str(pretrained_model_name_or_path))
+        return made.from_pretrained(path, *inputs, **kwargs)

@@ -1,6 +1,7 @@
 """A tokenizer's tokens: its vocabulary, added tokens and special tokens."""
 
 import copy
+import functools
 from collections.abc import Mapping
 
 from tokenizers import AddedToken
@@ -147,7 +148,6 @@ class TokenSnapshot:
     Attributes:
         vocab: token -> id, without added tokens.
         added: added token -> (id, AddedToken).
-        names: id -> token, with the added ones.
         unk_token, unk_id: what stands for an unknown token, None for an error.
         pad_token, pad_id: what fills rows up, or None.
         special: all special tokens, in the order of their roles.
@@ -159,8 +159,7 @@ class TokenSnapshot:
     def __init__(self, table):
         self.vocab = table.vocab
         self.added = {str(token): (index, token) for index, token in table.added.items()}
-        self.names = {index: token for token, index in table.vocab.items()}
-        self.names |= {index: str(token) for index, token in table.added.items()}
+        self._added_names = {index: str(token) for index, token in table.added.items()}
         roles = {r: None if t is None else str(t) for r, t in table.special.items()}
         self.unk_token, self.unk_id = roles["unk_token"], None
         self.unk_id = self.id_of(self.unk_token)
@@ -176,6 +175,12 @@ class TokenSnapshot:
             [] if token is None else [self.id_of(token)]
             for token in (roles["cls_token"], roles["sep_token"])
         )
+
+    @functools.cached_property  # most calls need no names, and there may be 50,000
+    def names(self):
+        """Id -> token, with the added ones."""
+        names = {index: token for token, index in self.vocab.items()}
+        return names | self._added_names
 
     def id_of(self, token):
         """The id of a token, the unknown token's for one that is in no vocabulary."""

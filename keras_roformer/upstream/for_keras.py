@@ -1,9 +1,11 @@
 """Private API of Keras that this package uses (written for Keras 3.15)."""
 
 import keras
+import numpy as np
 from keras.src.backend import AutocastScope, get_keras_mask
 from keras.src.backend.common import stateless_scope
 from keras.src.losses.loss import scale_loss_for_distribution
+from keras.src.utils.backend_utils import in_grain_data_pipeline
 
 # Scopes and masks. Keras has no public names for them; each can go when it has one.
 
@@ -202,3 +204,53 @@ class ServingSignature:
     @property
     def _default_save_signature(self):
         return self.serving
+
+
+# Data.
+
+
+def in_grain_pipeline():
+    """Whether this runs in a grain pipeline, where Keras's preprocessing layers give NumPy arrays
+    (Keras 3.15). This can go when Keras has a public name for it."""
+    return in_grain_data_pipeline()
+
+
+def with_signature(epoch, size, signature):
+    """A source of batches as a tf.data.Dataset of known signature, for `fit` on TensorFlow.
+
+    Of a loader or a grain dataset, Keras 3.15 leaves open only the sizes in which the first two
+    batches differ, and fails when a later one differs in another (keras-team/keras#19748). This can
+    go when Keras lets a loader tell its shapes.
+
+    Args:
+        epoch: function that gives an iterator of an epoch's batches.
+        size: batches in an epoch, or None where that is not known.
+        signature: the `tf.TensorSpec`s of a batch.
+    """
+    import tensorflow as tf
+
+    def batches():
+        for batch in epoch():
+            yield keras.tree.map_structure(np.asarray, batch)
+
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    if size is not None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(size))
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+# Callbacks.
+
+
+def begin_at(model, epoch):
+    """Have the `fit` that runs begin at an epoch, as `keras.callbacks.BackupAndRestore` does."""
+    model._initial_epoch = epoch
+
+
+# Exports.
+
+
+def was_called(model):
+    """Whether a model has been called, which `keras.Model.export` asks for on torch (Keras 3.15).
+    Keras has no public name for it."""
+    return model._called

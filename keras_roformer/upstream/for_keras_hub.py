@@ -1,12 +1,12 @@
 """Private API of KerasHub that this package uses (written for KerasHub 0.32)."""
 
-from keras_hub.src.utils.preset_utils import PresetLoader, register_presets
+from keras_hub.src.utils.preset_utils import PresetLoader, load_json, register_presets
 from keras_hub.src.utils.transformers import preset_loader
 
-__all__ = ["PresetLoader", "load_transformers_with", "register_presets"]
+__all__ = ["PresetLoader", "load_json", "load_transformers_with", "register_presets"]
 
-# Presets. `PresetLoader` and `register_presets` have no public names; they can be imported from
-# elsewhere when they have.
+# Presets. `PresetLoader`, `load_json` (the config of a preset, wherever it lies) and
+# `register_presets` have no public names; they can be imported from elsewhere when they have.
 
 
 def load_transformers_with(loader, model_type):

@@ -100,3 +100,43 @@ class WatchedModule(torch.nn.Module):
     def _replicate_for_data_parallel(self):
         self.check_replication()
         return super()._replicate_for_data_parallel()
+
+
+class RegistersVariables:
+    """Mixin, before KerasHub's class for a model: torch sees the model's weights.
+
+    KerasHub 0.32 keeps torch from registering what a model sets while it is made, the parameters
+    too: `parameters()` and `state_dict()` would be empty. Keras registers variables in
+    `_track_variables`, once; LoRA and quantisation change them later. All of torch's ways to a
+    module's tensors, also from a module around it, begin in the four methods below: parameters()
+    and zero_grad() in the first, to() in the second. This can go when KerasHub registers them.
+    """
+
+    def _track_variables(self):
+        variables = self.variables
+        parameters = torch.nn.ParameterDict({v.path: v.value for v in variables})
+        torch.nn.Module.__setattr__(self, "_torch_params", parameters)
+        self.__dict__["_torch_variables"] = variables  # not for Keras to track once more
+
+    def _follow_variables(self):
+        """Register anew what has changed since, of a part too."""
+        known = self.__dict__.get("_torch_variables")
+        # By the variables: an export puts other tensors into their places for a while.
+        if known is not None and list(map(id, known)) != list(map(id, self.variables)):
+            self._track_variables()
+
+    def named_modules(self, *args, **kwargs):
+        self._follow_variables()
+        return super().named_modules(*args, **kwargs)
+
+    def named_children(self):
+        self._follow_variables()
+        return super().named_children()
+
+    def state_dict(self, *args, **kwargs):
+        self._follow_variables()
+        return super().state_dict(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        self._follow_variables()
+        return super()._load_from_state_dict(*args, **kwargs)

@@ -71,28 +71,19 @@ class Row:
         return self.original and f"{self.original}/{leaf.original}".rstrip("/")
 
 
+_EMBEDDINGS = "roformer.embeddings"
 _BLOCK = "roformer.encoder.blocks.{i}"
 _LAYER = "roformer.encoder.layer.{i}"
 _TF = "bert/encoder/layer_{i}"
 
 BACKBONE = (
-    Row(
-        "roformer.embeddings.word_embeddings",
-        "roformer.embeddings.word_embeddings",
-        EMBEDDING,
-        "bert/embeddings/word_embeddings",
-    ),
-    Row(
-        "roformer.embeddings.token_type_embeddings",
-        "roformer.embeddings.token_type_embeddings",
-        EMBEDDING,
-        "bert/embeddings/token_type_embeddings",
-    ),
-    Row(
-        "roformer.embeddings.norm",
-        "roformer.embeddings.LayerNorm",
-        NORM,
-        "bert/embeddings/LayerNorm",
+    *(
+        Row(f"{_EMBEDDINGS}.{layer}", f"{_EMBEDDINGS}.{module}", kind, f"bert/embeddings/{module}")
+        for layer, module, kind in (
+            ("word_embeddings", "word_embeddings", EMBEDDING),
+            ("token_type_embeddings", "token_type_embeddings", EMBEDDING),
+            ("norm", "LayerNorm", NORM),
+        )
     ),
     Row(
         "roformer.embeddings_project",
@@ -106,12 +97,7 @@ BACKBONE = (
             ("attention.query", "attention.self.query", DENSE, "attention/self/query"),
             ("attention.key", "attention.self.key", DENSE, "attention/self/key"),
             ("attention.value", "attention.self.value", DENSE, "attention/self/value"),
-            (
-                "attention.output_dense",
-                "attention.output.dense",
-                DENSE,
-                "attention/output/dense",
-            ),
+            ("attention.output_dense", "attention.output.dense", DENSE, "attention/output/dense"),
             ("attention_norm", "attention.output.LayerNorm", NORM, "attention/output/LayerNorm"),
             ("cross_attention.query", "crossattention.self.query", DENSE, None),
             ("cross_attention.key", "crossattention.self.key", DENSE, None),
@@ -127,17 +113,12 @@ BACKBONE = (
 )
 
 _LM = (
-    Row(
-        "head.transform",
-        "cls.predictions.transform.dense",
-        DENSE,
-        "cls/predictions/transform/dense",
-    ),
-    Row(
-        "head.norm",
-        "cls.predictions.transform.LayerNorm",
-        NORM,
-        "cls/predictions/transform/LayerNorm",
+    *(
+        Row(f"head.{layer}", f"cls.predictions.{module}", kind, f"cls/predictions/{original}")
+        for layer, module, kind, original in (
+            ("transform", "transform.dense", DENSE, "transform/dense"),
+            ("norm", "transform.LayerNorm", NORM, "transform/LayerNorm"),
+        )
     ),
     Row("head", "cls.predictions", BIAS, "cls/predictions/output_bias"),
     Row("head.decoder", "cls.predictions.decoder", DENSE),

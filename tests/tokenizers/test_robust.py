@@ -26,8 +26,8 @@ from keras_roformer.tokenizers import (
     RoFormerTokenizerFast,
 )
 from keras_roformer.tokenizers.core import _PLAIN_WORD, _UNPLAIN, _Finder
-from keras_roformer.tokenizers.flavours import FAST, SLOW
 from keras_roformer.tokenizers.packing import Packer
+from keras_roformer.tokenizers.roformer_tokenizers import FAST, SLOW
 from keras_roformer.tokenizers.rules import FastRule
 
 from .record import VOCAB

@@ -210,3 +210,13 @@ class _CountingScope(StatelessScope):
     def add_update(self, update):
         self.updates.append(id(update[0]))
         super().add_update(update)
+
+
+def random_state():
+    """The state of the random generator that the kernels draw from, as arrays by name: nothing
+    where Keras's seed generators, which are variables, are all that draws."""
+    return {}
+
+
+def set_random_state(arrays):
+    """Set the random generator to a state that `random_state` gave; others in `arrays` are left."""

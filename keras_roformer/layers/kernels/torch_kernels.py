@@ -228,3 +228,13 @@ def fused_attention(query, key, value, bias=None, dropout=0.0):
         query, key, value, attn_mask=bias, dropout_p=dropout
     )
     return y.transpose(1, 2)
+
+
+def random_state():
+    """See `plain.random_state`; `fused_attention` drops probabilities by torch's generator."""
+    return {"torch": torch.get_rng_state().numpy()}
+
+
+def set_random_state(arrays):
+    """See `plain.set_random_state`."""
+    torch.set_rng_state(torch.from_numpy(arrays["torch"]))

@@ -32,13 +32,7 @@ _NUMBERS |= {0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q"}
 # First byte → (type, struct format of the length that follows it, or the length itself).
 _SIZED = {0xC4: ("bin", ">B"), 0xC5: ("bin", ">H"), 0xC6: ("bin", ">I")}
 _SIZED |= {0xC7: ("ext", ">B"), 0xC8: ("ext", ">H"), 0xC9: ("ext", ">I")}
-_SIZED |= {
-    0xD4: ("ext", 1),
-    0xD5: ("ext", 2),
-    0xD6: ("ext", 4),
-    0xD7: ("ext", 8),
-    0xD8: ("ext", 16),
-}
+_SIZED |= {0xD4 + power: ("ext", 2**power) for power in range(5)}
 _SIZED |= {0xD9: ("str", ">B"), 0xDA: ("str", ">H"), 0xDB: ("str", ">I")}
 _SIZED |= {0xDC: ("array", ">H"), 0xDD: ("array", ">I"), 0xDE: ("map", ">H"), 0xDF: ("map", ">I")}
 

@@ -69,8 +69,11 @@ def write(
     path: Path, tensors: Mapping[str, np.ndarray], metadata: object = None, is_shard: bool = False
 ) -> None:
     """Write a tf_model.h5 or a shard (not atomic: the caller renames). bfloat16 becomes float32."""
-    if is_shard:
-        _write_shard(path, tensors)
+    if is_shard:  # whose layout is flat
+        with _create(path) as file:
+            file.attrs["layer_names"] = list(tensors)
+            for name, array in tensors.items():
+                file.create_dataset(name, data=_storable(array))
         return
     layers: dict[str, list[str]] = {}
     for name in tensors:
@@ -90,14 +93,6 @@ def write(
             file["mlm___cls"].attrs["weight_names"] = names
             for name in shared:
                 file[f"mlm___cls/{_MODEL}/{name}"] = file[f"roformer/{_MODEL}/{name}"]
-
-
-def _write_shard(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Write one shard, whose layout is flat."""
-    with _create(path) as file:
-        file.attrs["layer_names"] = list(tensors)
-        for name, array in tensors.items():
-            file.create_dataset(name, data=_storable(array))
 
 
 @contextmanager
