@@ -4,6 +4,7 @@ The suite runs once per backend: ``KERAS_BACKEND=jax|tensorflow|torch pytest tes
 """
 
 import contextlib
+import gc
 import os
 import sys
 from pathlib import Path
@@ -54,6 +55,17 @@ def family_prefix(backend) -> str:
 
 # These folders need no Keras backend; tests elsewhere that need none are marked one by one.
 FRAMEWORK_FREE = (ROOT / "tests" / "tokenizers", ROOT / "tests" / "weights")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen_heap():
+    """What is there before a file's tests is not looked at by the garbage collector.
+
+    Keras 3.15 calls `gc.collect` whenever a layer loses a variable, so nine times in `quantize`;
+    with all the tests and frameworks on the heap each call takes half a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
