@@ -185,10 +185,11 @@ class RoFormerConfig:
         """
         values = dict(config_dict)
         if {"num_labels", "id2label"} <= values.keys():
-            if values["num_labels"] != len(values["id2label"] or {}):
+            count = len(values["id2label"] or {})
+            if values["num_labels"] != count:
                 raise ValueError(
-                    f"num_labels={values['num_labels']} does not fit the "
-                    f"{len(values['id2label'] or {})} labels of id2label; give one of them"
+                    f"num_labels={values['num_labels']} does not fit the {count} labels of "
+                    "id2label; give one of them"
                 )
         for name in ("num_labels", "id2label", "label2id"):
             if name in values:
@@ -323,18 +324,16 @@ class RoFormerConfig:
 
     def to_dict(self):
         """All fields, ready for JSON but for the integer keys of `id2label`."""
-        fields = copy.deepcopy(
-            {name: value for name, value in vars(self).items() if name != "hidden_act"}
-        )
+        fields = copy.deepcopy({**vars(self), "hidden_act": _activation_name(self.hidden_act)})
         fields["_name_or_path"] = fields.pop("name_or_path")
-        fields["hidden_act"] = _activation_name(self.hidden_act)
         return {**fields, "model_type": self.model_type}
 
     def to_diff_dict(self):
         """The documented fields, and of the others those that do not have their default."""
         fields = self.to_dict()
         del fields["_name_or_path"]
-        defaults = {**GENERIC_DEFAULTS, **_DEFAULT_LABELS}
+        labels = RoFormerConfig()  # two, by default
+        defaults = dict(GENERIC_DEFAULTS, id2label=labels.id2label, label2id=labels.label2id)
         return {
             name: value
             for name, value in fields.items()
@@ -373,12 +372,6 @@ class AutoConfig:
     """The documented entry point of that name; every configuration here is a `RoFormerConfig`."""
 
     from_pretrained = RoFormerConfig.from_pretrained
-
-
-_DEFAULT_LABELS = {
-    "id2label": {0: "LABEL_0", 1: "LABEL_1"},
-    "label2id": {"LABEL_0": 0, "LABEL_1": 1},
-}
 
 
 def _config_file(directory):

@@ -20,14 +20,7 @@ if (_PACKAGE.parent / "pyproject.toml").is_file():
     DIRECTORIES.append(_PACKAGE.parent / "presets")
 
 # The keyword arguments of every `from_pretrained` that go to `resolve`.
-HUB_ARGUMENTS = (
-    "cache_dir",
-    "force_download",
-    "local_files_only",
-    "token",
-    "revision",
-    "subfolder",
-)
+HUB_ARGUMENTS = "cache_dir force_download local_files_only token revision subfolder".split()
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SMALL_FILES = ("*.json", "*.txt", "*.md")

@@ -18,12 +18,7 @@ def check_memory(size, what, remedy):
     """Raise a ValueError if `size` bytes are more than this machine has.
 
     An allocation that large may fail late or never: systems give memory that they do not have, and
-    then kill a process.
-
-    Args:
-        size: bytes.
-        what: what needs them, with the values that make it large.
-        remedy: what to do.
+    then kill a process. The error says `what` needs it, and the `remedy`.
     """
     if size > machine_memory():
         raise ValueError(
@@ -39,12 +34,8 @@ class UnknownIdError(IndexError, ValueError):
 def check_ids(name, extremes, count, owner, remedy="mend the ids"):
     """Raise an `UnknownIdError` for ids out of range: JAX and TensorFlow would take another vector.
 
-    Args:
-        name: the argument that holds them.
-        extremes: the least and the greatest of them; none where there are no ids.
-        count: how many vectors the embedding has.
-        owner: the model, for the error.
-        remedy: what to do other than to use the right tokenizer.
+    `extremes` are the least and the greatest id of the argument `name`, none where there are no
+    ids; `count` is how many vectors the embedding of the model `owner` has.
     """
     for found in extremes:
         if not 0 <= found < count:

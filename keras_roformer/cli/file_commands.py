@@ -1,4 +1,4 @@
-"""The commands about files: tokenize, presets, inspect, convert."""
+"""The commands that make and show files: train, tokenize, presets, inspect, convert."""
 
 import json
 import re
@@ -20,11 +20,65 @@ from keras_roformer.cli.common import (
 from keras_roformer.weights import formats
 
 DEFAULT_MODEL = "roformer_tiny_zh"
+TRAINED = ("text-classification", "token-classification")  # tasks of `train`
 
 _formats = click.Choice(formats.WRITTEN)
 
 # The part of a model that a weight belongs to, as the beginning of the weight's name.
 _PART = re.compile(r".*?encoder\.layer\.\d+|.*?embeddings(_project)?(?=\.)|.*?pooler|[^.]+")
+
+
+@click.command()
+@click.argument("data", type=click.Path(exists=True, dir_okay=False))
+@click.option("--output", "-o", required=True, type=click.Path(file_okay=False), help="Directory.")
+@click.option("--task", type=click.Choice(TRAINED), default=TRAINED[0], show_default=True)
+@options(model_option(DEFAULT_MODEL))
+@click.option(
+    "--eval",
+    "evaluation",
+    type=click.Path(exists=True, dir_okay=False),
+    help="File to evaluate on; by default, a tenth of the data is held out.",
+)
+@click.option("--text", "text_column", help='Column of the text ("text") or of words ("tokens").')
+@click.option("--label", "label_column", help='Column of the label ("label") or tags ("tags").')
+@click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    default=3e-4,
+    show_default=True,
+    help="At its highest; a model of base size wants 3e-5.",
+)
+@click.option("--max-length", type=click.IntRange(3), default=256, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@options(backend_option, json_option, debug_option)
+def train(data, output, as_json, debug, **arguments):
+    """Fine-tune a classifier or a tagger and save it as a preset.
+
+    DATA is .csv, .tsv or .jsonl. A classifier reads the columns "text" and "label"; a tagger
+    "tokens" and "tags", lists or texts with spaces between the items. After each epoch the model
+    is evaluated; the best one is saved.
+    """
+    with quiet(debug) as terminal:
+        from keras_roformer.fine_tuning import fine_tune
+
+        # Each epoch's scores are a line at once, and the last line says what was saved.
+        report = print_json if as_json else print_line
+        result = fine_tune(data, output, report=report, progress=terminal, **arguments)
+    if as_json:
+        print_json(result)
+    else:
+        print_table(("what", "value"), result.items(), title=f"Saved in {output}")
+
+
+def print_line(epoch):
+    """The scores of an epoch as a line."""
+    shown = (
+        f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in epoch.items()
+    )
+    click.echo("  ".join(shown))
 
 
 @click.command()
@@ -146,4 +200,4 @@ def convert(source, target, to, source_format, backend, as_json, debug):
         )
 
 
-COMMANDS = (tokenize, presets, inspect, convert)
+COMMANDS = (train, tokenize, presets, inspect, convert)

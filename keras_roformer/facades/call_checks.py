@@ -43,7 +43,7 @@ class CallChecker:
     """
 
     def __init__(self, name, config, task, extremes, strict=True):
-        self.name, self.config, self.task, self.strict = name, config, task, strict
+        self.name, self.config, self.task, self.strict = name, config, TASKS[task], strict
         self.extremes = extremes if strict else lambda values: None
 
     def check_inputs(self, inputs):
@@ -85,14 +85,14 @@ class CallChecker:
             return None
         given = "input_ids" if embeds is None else "inputs_embeds"
         value = ids if embeds is None else embeds
-        axes = ("batch", "choices", "length") if self._has_choices else ("batch", "length")
+        axes = ("batch", "choices", "length") if self.task.has_choices else ("batch", "length")
         axes += () if embeds is None else ("embedding_size",)
         shape = _shape(value)
         if len(shape) != len(axes):
             remedy = (
                 "give every example its choices, e.g. tokenizer([[q, a] for a in answers]) as "
                 "one example of len(answers) choices"
-                if self._has_choices
+                if self.task.has_choices
                 else "for one example, put it in a batch of one: ids[None]"
             )
             raise ValueError(
@@ -121,12 +121,8 @@ class CallChecker:
                 )
         return shape[:-1]
 
-    @property
-    def _has_choices(self):
-        return TASKS[self.task].has_choices
-
     def _check_integers(self, name, value):
-        dtype = _dtype(value)
+        dtype = keras.backend.standardize_dtype(_array(value).dtype)
         if "int" not in dtype:
             raise TypeError(
                 f"{name} of {self.name} must be integers, got {dtype}; cast them, e.g. to int32"
@@ -247,7 +243,7 @@ class CallChecker:
         """
         batch = logits_shape[0]
         allowed = [(batch,), (batch, 1)]
-        if TASKS[self.task].loss_per_token:
+        if self.task.loss_per_token:
             allowed.append((batch, logits_shape[1]))
         if not hasattr(weights, "shape"):
             raise ValueError(
@@ -258,7 +254,7 @@ class CallChecker:
         self._check_shape("sample_weight", weights, *allowed)
 
     def _check_label(self, name, value, logits):
-        kind = TASKS[self.task].label_kind
+        kind = self.task.label_kind
         if kind == OF_PROBLEM_TYPE:
             problem = problem_type(self.config, _array(value))
             kind = CLASSES if problem == "single_label_classification" else NUMBERS
@@ -291,7 +287,7 @@ class CallChecker:
             extremes = self.extremes(ops.where(ignored, ops.zeros_like(value), value))
         for found in extremes or ():
             if not 0 <= found < count:
-                is_fixed = self._has_choices or TASKS[self.task].is_language_model
+                is_fixed = self.task.has_choices or self.task.is_language_model
                 remedy = "" if is_fixed else "or set num_labels"
                 raise IndexError(
                     f"{name} has the label {found}, but {self.name} knows the labels 0 to "
@@ -332,10 +328,6 @@ def _from_list(key, value, name):
 
 def _array(value):
     return value if hasattr(value, "dtype") else np.asarray(value)
-
-
-def _dtype(value):
-    return keras.backend.standardize_dtype(_array(value).dtype)
 
 
 def _shape(value):

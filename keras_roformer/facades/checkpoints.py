@@ -110,13 +110,7 @@ class Checkpoints:
 
     @classmethod
     def _config_to_load(cls, config, directory, name, kwargs):
-        """The config of a model to be loaded, which its constructor is to validate.
-
-        Args:
-            config, kwargs: as for `from_pretrained`.
-            directory: the checkpoint's.
-            name: what `from_pretrained` was given.
-        """
+        """The config of a model to be loaded, which its constructor is to validate."""
         if config is None:
             config = RoFormerConfig.from_directory(directory, validate=False)
         elif isinstance(config, (str, pathlib.Path)):
@@ -264,12 +258,7 @@ def floating_dtype(dtype):
 
 
 def _find(name, **location):
-    """The directory of a checkpoint, and the path of its weights: that or the file that is named.
-
-    Args:
-        name: what `from_pretrained` was given.
-        location: the keyword arguments of `hub.resolve`.
-    """
+    """The directory of a checkpoint, and the path of its weights: that or the file named."""
     file = pathlib.Path(name) if name is not None and pathlib.Path(name).is_file() else None
     directory = hub.resolve(str(name if file is None else file.parent), **location)
     return directory, file or directory

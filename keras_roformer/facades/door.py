@@ -36,12 +36,16 @@ class Door:
             device: of `keras_roformer.pipelines.devices`; None for the framework's choice.
             kwargs: for `from_pretrained`.
         """
+        model = cls.from_pretrained(name, dtype=dtype or "float32", **kwargs)
+        model.prepare_prediction(device)
+        return model
 
     def prepare_prediction(self, device=None):
         """Move to a device, if one is given, and be ready for prediction."""
 
     def to_inputs(self, arrays):
         """A dict of integer arrays as what the model takes, on its device."""
+        return arrays
 
     def predict_arrays(self, batch):
         """Predict, with NumPy in and out and without dropout or gradients.
@@ -63,6 +67,7 @@ class Door:
 
     def _predict(self, batch):
         """The documented output for a batch of arrays."""
+        return self(**self.to_inputs(batch))
 
     def check_inputs(self, inputs):
         """Check a dict of inputs by documented names; see `CallChecker.check_inputs`."""

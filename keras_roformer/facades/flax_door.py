@@ -13,21 +13,9 @@ class FlaxDoor(Door):
     generate_arguments = ("params", "prng_key")
     default_seed = 0  # Flax's generate has a fixed key by default
 
-    @classmethod
-    def load_for_prediction(cls, name, dtype=None, device=None, **kwargs):
-        model = cls.from_pretrained(name, dtype=dtype or "float32", **kwargs)
-        model.prepare_prediction(device)
-        return model
-
     def prepare_prediction(self, device=None):
         if device is not None:
             self.params = jax.device_put(self.params, device)
-
-    def to_inputs(self, arrays):
-        return arrays
-
-    def _predict(self, batch):
-        return self(**batch)
 
     @staticmethod
     def gradient(function, x):

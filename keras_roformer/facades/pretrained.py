@@ -62,12 +62,8 @@ class PreTrained(Checkpoints):
 
     @classmethod
     def _check_config(cls, config, validate=True):
-        """The `RoFormerConfig` that a class is to be made with.
-
-        Args:
-            config: that, or transformers' object of that name.
-            validate: whether to check the fields, which may have been assigned since it was made.
-        """
+        """The `RoFormerConfig` of a model to be made, from that or transformers' object of that
+        name; to `validate` its fields, which may have been assigned since it was made."""
         if getattr(config, "model_type", None) == RoFormerConfig.model_type and not isinstance(
             config, RoFormerConfig
         ):

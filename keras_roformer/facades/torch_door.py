@@ -12,12 +12,6 @@ from keras_roformer.facades.door import Door
 class TorchDoor(Door):
     """How torch predicts, loads, draws and differentiates."""
 
-    @classmethod
-    def load_for_prediction(cls, name, dtype=None, device=None, **kwargs):
-        model = cls.from_pretrained(name, dtype=dtype, **kwargs)
-        model.prepare_prediction(device)
-        return model
-
     def prepare_prediction(self, device=None):
         if device is not None:
             self.to(device)
@@ -32,7 +26,7 @@ class TorchDoor(Door):
         if batch["attention_mask"].all():
             batch = {name: array for name, array in batch.items() if name != "attention_mask"}
         with torch.inference_mode():
-            return self(**self.to_inputs(batch))
+            return super()._predict(batch)
 
     @contextlib.contextmanager
     def inference(self):

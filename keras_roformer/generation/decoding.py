@@ -60,9 +60,7 @@ def _reorder(cache, rows):
 class _Runner:
     """How a backend runs a model's network, `_prefill` and `_step`; what it has of its own.
 
-    Args:
-        network: the model's network.
-        variables: what it reads, kept alive so that no other has an id that `identity` has.
+    `variables` are what the network reads, kept alive so that no other has an id of `identity`.
     """
 
     pads_prompts = True
@@ -218,9 +216,7 @@ class Decoding:
     def advance(self, tokens, rows=None):
         """Logits after one more token per row: (rows, V).
 
-        Args:
-            tokens: (rows,) integers.
-            rows: (rows,) row that each token continues; by default its own.
+        `tokens` are (rows,) integers; `rows` says which row each continues, by default its own.
         """
         if rows is not None:
             self.tokens = self.tokens[rows]

@@ -16,12 +16,8 @@ NO_TOKEN = -1  # in the tokens: padding that was moved out of a right-padded pro
 def make_processors(config, prompt, max_length, allowed=None, custom=()):
     """The functions that change the scores, in the reference's order.
 
-    Args:
-        config: `GenerationConfig`.
-        prompt: (B, L) tokens.
-        max_length: columns at the end.
-        allowed: function of the number of a prompt and its tokens so far → those that may be next.
-        custom: further functions (tokens, scores) → scores, applied before sampling's.
+    `prompt` are (B, L) tokens, `max_length` the columns at the end; `allowed` gives, for the number
+    of a prompt and its tokens so far, those that may be next; `custom` go before sampling's.
     """
     c, length, ends = config, prompt.shape[1], config.eos_token_ids()
     words = [word for word in c.bad_words_ids or () if list(word) not in [[e] for e in ends]]

@@ -102,16 +102,9 @@ class Request:
 def read_request(model, prompt, extras, hooks, settings, seeds):
     """Read and check the arguments of `generate`.
 
-    Args:
-        model: model of a causal class.
-        prompt: `inputs`, `attention_mask` and `token_type_ids`.
-        extras: dict of the further arguments of the network; None for those not given.
-        hooks: `Hooks`.
-        settings: `generation_config` and a dict of the fields that go before it.
-        seeds: `seed` and `prng_key`.
-
-    Raises:
-        TypeError, ValueError: see `generate`.
+    `prompt` are `inputs`, `attention_mask` and `token_type_ids`, `extras` the further arguments of
+    the network (None for those not given), `settings` the `generation_config` and a dict of the
+    fields that go before it, `seeds` are `seed` and `prng_key`. See `generate` for the errors.
     """
     generation_config, fields = settings
     config = model.generation_config
@@ -181,14 +174,8 @@ def read_prompt(config, inputs=None, attention_mask=None, token_type_ids=None):
 
 
 def read_max_length(shape, config, model_config, is_default):
-    """Columns of prompt and continuation at most.
-
-    Args:
-        shape: (B, L) of the prompt.
-        config: `GenerationConfig`.
-        model_config: `RoFormerConfig`.
-        is_default: whether the call itself gives no `max_length`.
-    """
+    """Columns at most of a prompt of `shape` (B, L) and its continuation. `is_default`: the call
+    itself gives no `max_length`."""
     batch, length = shape
     if config.max_new_tokens is not None:
         max_length = length + config.max_new_tokens

@@ -22,12 +22,7 @@ class Result:
 
 
 def follow(decoding, request):
-    """Greedy search and sampling.
-
-    Args:
-        decoding: `Decoding`.
-        request: `Request`, whose streamer gets the (rows,) new tokens of each step.
-    """
+    """Greedy search and sampling; the streamer gets the (rows,) new tokens of each step."""
     config, steps = request.config, request.steps
     logits = decoding.start(config.num_return_sequences)
     history = decoding.prompt.history
@@ -78,12 +73,7 @@ class _Beams:
 
 
 def search_beams(decoding, request):
-    """Beam search, and beam search with sampling; after the reference's, step by step.
-
-    Args:
-        decoding: `Decoding`.
-        request: `Request`.
-    """
+    """Beam search, and beam search with sampling; after the reference's, step by step."""
     config, steps = request.config, request.steps
     beams, ends = config.num_beams, config.eos_token_ids()
     logits = decoding.start(beams)  # (B * beams, V)
@@ -177,11 +167,7 @@ def _can_improve(running, finished, length, steps, config):
 def transition_scores(sequences, scores, beam_indices, normalize):
     """The score of each new token at the step that chose it, (rows, steps); 0 after a beam's end.
 
-    Args:
-        sequences: (rows, length) tokens.
-        scores: list with a (rows, V) array per step.
-        beam_indices: (rows, steps) row of the scores that each token continued, or None.
-        normalize: make log-probabilities of the scores.
+    The arguments are arrays, of `GenerationMixin.compute_transition_scores`.
     """
     scores = np.stack(scores)
     if normalize:

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_roformer.layers import kernels
-from keras_roformer.layers.block import Block, asked_for, with_extras
+from keras_roformer.layers.block import Block, arguments_in, asked_for, with_extras
 from keras_roformer.layers.rotary import apply_rotary
 
 
@@ -66,17 +66,8 @@ class RoFormerAttention(Block):
         initializer_range=0.02,
         **kwargs,
     ):
-        super().__init__(
-            dict(
-                num_heads=num_heads,
-                head_size=head_size,
-                hidden_size=hidden_size or num_heads * head_size,
-                dropout=dropout,
-                rotary_value=rotary_value,
-                initializer_range=initializer_range,
-            ),
-            **kwargs,
-        )
+        hidden_size = hidden_size or num_heads * head_size
+        super().__init__(arguments_in(locals()), **kwargs)
         self.query = self.dense(num_heads * head_size, "query")
         self.key = self.dense(num_heads * head_size, "key")
         self.value = self.dense(num_heads * head_size, "value")

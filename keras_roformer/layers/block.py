@@ -135,6 +135,11 @@ class Block(for_keras.AfterBuild, keras.layers.Layer):
         return super().from_config(with_functions(config))
 
 
+def arguments_in(values):
+    """The `arguments` of a block whose constructor names them all: from its first `locals()`."""
+    return {n: v for n, v in values.items() if n not in ("self", "kwargs", "__class__")}
+
+
 def asked_for(cache=False, attentions=False, hidden_states=False):
     """The names of what the flags of a `call` ask for, as `compute` takes them."""
     flags = {"cache": cache, "attentions": attentions, "hidden_states": hidden_states}

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_roformer.layers.block import Block
+from keras_roformer.layers.block import Block, arguments_in
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -38,18 +38,7 @@ class RoFormerEmbeddings(Block):
         initializer_range=0.02,
         **kwargs,
     ):
-        super().__init__(
-            dict(
-                vocab_size=vocab_size,
-                embedding_size=embedding_size,
-                type_vocab_size=type_vocab_size,
-                pad_token_id=pad_token_id,
-                dropout=dropout,
-                layer_norm_eps=layer_norm_eps,
-                initializer_range=initializer_range,
-            ),
-            **kwargs,
-        )
+        super().__init__(arguments_in(locals()), **kwargs)
         self.word_embeddings = keras.layers.ReversibleEmbedding(
             vocab_size,
             embedding_size,

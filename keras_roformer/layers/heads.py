@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_roformer.layers.activations import get_activation
-from keras_roformer.layers.block import Block
+from keras_roformer.layers.block import Block, arguments_in
 
 
 @keras.saving.register_keras_serializable(package="keras_roformer")
@@ -19,9 +19,7 @@ class RoFormerPooler(Block):
     """
 
     def __init__(self, hidden_size, initializer_range=0.02, **kwargs):
-        super().__init__(
-            dict(hidden_size=hidden_size, initializer_range=initializer_range), **kwargs
-        )
+        super().__init__(arguments_in(locals()), **kwargs)
         self.pooler_dense = self.dense(hidden_size, "pooler_dense")
 
     def build(self, input_shape=None):
@@ -67,18 +65,8 @@ class RoFormerLMHead(Block):
         initializer_range=0.02,
         **kwargs,
     ):
-        super().__init__(
-            dict(
-                vocab_size=vocab_size,
-                hidden_size=hidden_size,
-                embedding_size=embedding_size or hidden_size,
-                tied=tied,
-                hidden_act=hidden_act,
-                layer_norm_eps=layer_norm_eps,
-                initializer_range=initializer_range,
-            ),
-            **kwargs,
-        )
+        embedding_size = embedding_size or hidden_size
+        super().__init__(arguments_in(locals()), **kwargs)
         self.transform = self.dense(self.embedding_size, "transform")
         self.norm = self.layer_norm("layer_norm")
         if not tied:
@@ -133,16 +121,7 @@ class RoFormerClassificationHead(Block):
         initializer_range=0.02,
         **kwargs,
     ):
-        super().__init__(
-            dict(
-                num_labels=num_labels,
-                hidden_size=hidden_size,
-                dropout=dropout,
-                hidden_act=hidden_act,
-                initializer_range=initializer_range,
-            ),
-            **kwargs,
-        )
+        super().__init__(arguments_in(locals()), **kwargs)
         self.hidden_dense = self.dense(hidden_size, "hidden_dense")
         self.out_proj = self.dense(num_labels, "out_proj")
         self.drop = self.dropout_layer(dropout, "dropout")
@@ -177,15 +156,7 @@ class RoFormerTokenHead(Block):
     """
 
     def __init__(self, num_labels, hidden_size, dropout=0.1, initializer_range=0.02, **kwargs):
-        super().__init__(
-            dict(
-                num_labels=num_labels,
-                hidden_size=hidden_size,
-                dropout=dropout,
-                initializer_range=initializer_range,
-            ),
-            **kwargs,
-        )
+        super().__init__(arguments_in(locals()), **kwargs)
         self.supports_masking = True
         self.projection = self.dense(num_labels, "projection")
         self.drop = self.dropout_layer(dropout, "dropout")
@@ -234,18 +205,7 @@ class RoFormerSummaryHead(Block):
             raise ValueError(
                 f"summary_type is {summary_type!r}; use 'last', 'first', 'mean' or 'cls_index'"
             )
-        super().__init__(
-            dict(
-                hidden_size=hidden_size,
-                summary_type=summary_type,
-                projection_size=projection_size,
-                activation=activation,
-                first_dropout=first_dropout,
-                last_dropout=last_dropout,
-                initializer_range=initializer_range,
-            ),
-            **kwargs,
-        )
+        super().__init__(arguments_in(locals()), **kwargs)
         if projection_size:
             self.summary = self.dense(projection_size, "summary")
         self.classifier = self.dense(1, "classifier")

@@ -9,6 +9,7 @@ import types
 import keras
 import numpy as np
 
+from keras_roformer.arrays import to_numpy
 from keras_roformer.upstream import for_keras
 
 
@@ -97,28 +98,26 @@ def apply_in_tf_graph(function, arguments, outputs):
     return dict(zip(outputs, arrays, strict=True))
 
 
-# Sources of batches: datasets, of tf.data and grain, which KerasHub's `fit` takes itself, and
-# loaders, which it refuses.
+# Sources of batches: datasets, which KerasHub's `fit` takes itself, and loaders, which it refuses.
+
+DATASETS = ("tf.data", "grain")
+LOADERS = ("PyDataset", "DataLoader", "generator")
 
 
-def is_loader(x):
-    """Whether `x` is a `PyDataset`, a torch `DataLoader` or a generator."""
-    return isinstance(x, (keras.utils.PyDataset, types.GeneratorType)) or _is_torch_loader(x)
-
-
-def is_tf_dataset(x):
-    """Whether `x` is a tf.data dataset."""
-    return hasattr(x, "element_spec")
-
-
-def is_dataset(x):
-    """Whether `x` is a tf.data or a grain dataset."""
-    return is_tf_dataset(x) or type(x).__module__.partition(".")[0] == "grain"
-
-
-def _is_torch_loader(x):
+def kind_of(x):
+    """Which of `DATASETS` and `LOADERS` `x` is; None for lists, arrays and the like."""
+    if hasattr(x, "element_spec"):
+        return "tf.data"
+    if type(x).__module__.partition(".")[0] == "grain":
+        return "grain"
+    if isinstance(x, keras.utils.PyDataset):
+        return "PyDataset"
+    if isinstance(x, types.GeneratorType):
+        return "generator"
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.utils.data.DataLoader)
+    if torch is not None and isinstance(x, torch.utils.data.DataLoader):
+        return "DataLoader"
+    return None
 
 
 def batches_of(source, batch_size, preprocessor):
@@ -133,17 +132,18 @@ def batches_of(source, batch_size, preprocessor):
         a source of the same kind; of columns `ArrayBatches`.
     """
     x, preprocess = source[0], preprocessor.arrays
-    if is_tf_dataset(x):
+    kind = kind_of(x)
+    if kind == "tf.data":
         return x.map(lambda x, y=None, weights=None: preprocessor(x, y=y, sample_weight=weights))
-    if is_dataset(x):
+    if kind == "grain":
         return x.map(functools.partial(_preprocess_batch, preprocess))
-    if isinstance(x, keras.utils.PyDataset):
+    if kind == "PyDataset":
         return _PreprocessedDataset(x, preprocess)
-    if _is_torch_loader(x):
+    if kind == "DataLoader":
         loader = copy.copy(x)
         loader.collate_fn = functools.partial(_collate, x.collate_fn, preprocess)
         return loader
-    if isinstance(x, types.GeneratorType):
+    if kind == "generator":
         batches = (_preprocess_batch(preprocess, batch) for batch in x)
         # Of generators, Keras takes tuples only.
         return (batch if isinstance(batch, tuple) else (batch,) for batch in batches)
@@ -157,7 +157,7 @@ def with_open_lengths(batches, shapes):
         batches: what `batches_of` gives.
         shapes: the preprocessor's method of that name.
     """
-    if is_tf_dataset(batches):
+    if kind_of(batches) == "tf.data":
         return batches
     import tensorflow as tf
 
@@ -183,12 +183,13 @@ def with_open_lengths(batches, shapes):
 
 def _epochs_of(batches):
     """The first batch, a function that gives an epoch's iterator, and the size of an epoch."""
-    if isinstance(batches, keras.utils.PyDataset):
+    kind = kind_of(batches)
+    if kind == "PyDataset":
         return batches[0], functools.partial(_epoch, batches), batches.num_batches
-    if isinstance(batches, types.GeneratorType):
+    if kind == "generator":
         first = next(batches)
         return first, functools.partial(iter, itertools.chain([first], batches)), None
-    finite = is_dataset(batches) and hasattr(batches, "__len__") and len(batches) < sys.maxsize
+    finite = kind == "grain" and hasattr(batches, "__len__") and len(batches) < sys.maxsize
     return next(iter(batches)), batches.__iter__, len(batches) if finite else None
 
 
@@ -315,11 +316,6 @@ def _column(x):
     if hasattr(x, "to_list"):  # ragged tensors, Series
         x = x.to_list()
     return x if isinstance(x, list) and is_text(x) else to_numpy(x)
-
-
-def to_numpy(x):
-    """A tensor, a list or an array as an array."""
-    return keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else np.asarray(x)
 
 
 def _collate(collate, preprocess, samples):

@@ -19,6 +19,7 @@ from keras_roformer.models import data
 from keras_roformer.models.backbone import RoFormerBackbone
 from keras_roformer.models.export import Exports, write_transformers
 from keras_roformer.models.preset_names import FromPreset
+from keras_roformer.tasks import TASKS
 from keras_roformer.upstream import for_keras
 from keras_roformer.weights import names
 
@@ -41,6 +42,14 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
     config_fields = {}
     # Arguments that the task needs its backbone to be made with.
     backbone_arguments = {}
+
+    def _set_up(self, backbone, preprocessor, **own):
+        """Set the parts and the constructor's `own` arguments, and make the head of the task."""
+        for name, value in dict(backbone=backbone, preprocessor=preprocessor, **own).items():
+            setattr(self, name, value)
+        config = self.roformer_config()
+        config.update({"hidden_dropout_prob": own.get("dropout", backbone.dropout)})
+        self.head = TASKS[self.task].head(config, dtype=backbone.dtype_policy, name="head")
 
     @property
     def preprocessor(self):
@@ -75,10 +84,10 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
         if self.preprocessor is None:
             self._check_ids(x)
             return keras.Model.fit(self, x, y, **given, **kwargs)
-        if data.is_dataset(x):
+        if data.kind_of(x) in data.DATASETS:
             # That is the dataset's own business, and Keras would warn.
             kwargs.setdefault("shuffle", False)
-        if self._is_for_hub(x) and not data.is_loader(validation_data):
+        if self._is_for_hub(x) and data.kind_of(validation_data) not in data.LOADERS:
             return super().fit(x, y, **given, **kwargs)
         # KerasHub takes strings in the order in which they come, in every epoch, and no loaders.
         validation_batch_size = kwargs.pop("validation_batch_size", None) or batch_size
@@ -98,9 +107,10 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
             if kwargs.pop("shuffle", True):
                 batches.shuffle()
             kwargs["shuffle"] = False  # not the batches once more
+        batches = self._opened(batches)  # before the validation's: random preprocessing is in turn
         if validation_data is not None:
             kwargs["validation_data"] = self._opened(validation_data)
-        return keras.Model.fit(self, self._opened(batches), **kwargs)
+        return keras.Model.fit(self, batches, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs):
         """Loss and metrics; as `keras.Model.evaluate`, and on strings."""
@@ -147,7 +157,8 @@ class RoFormerTask(Exports, AtomicSaves, FromPreset):
 
     def _is_for_hub(self, x):
         """Whether `x` is a dataset that KerasHub's own `fit` and the others take rightly."""
-        return data.is_tf_dataset(x) or (data.is_dataset(x) and not self._opens_lengths())
+        kind = data.kind_of(x)
+        return kind == "tf.data" or (kind == "grain" and not self._opens_lengths())
 
     @property
     def transformers_class(self):

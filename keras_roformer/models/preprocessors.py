@@ -17,6 +17,7 @@ from keras_hub.models import (
     TextEmbedderPreprocessor,
 )
 
+from keras_roformer.arrays import to_numpy
 from keras_roformer.masking import choose_words, hide
 from keras_roformer.models import data
 from keras_roformer.models.backbone import RoFormerBackbone
@@ -193,7 +194,7 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
                 + " and ".join(map(str, map(len, columns)))
             )
         if labels is not None:
-            labels = data.to_numpy(labels)
+            labels = to_numpy(labels)
             labels = labels if batched[0] else labels[None]
             if labels.shape[:1] != (len(columns[0]),):
                 raise ValueError(
@@ -202,7 +203,7 @@ class RoFormerPreprocessor(FromPreset, Preprocessor):
                 )
         features = self.features(list(zip(*columns, strict=True)), labels)
         if weights is not None and _WEIGHTS in features:
-            weights = data.to_numpy(weights)
+            weights = to_numpy(weights)
             features[_WEIGHTS] = _weigh(features, weights if batched[0] else weights[None])
         return features if batched[0] else {name: array[0] for name, array in features.items()}
 
@@ -416,7 +417,7 @@ class RoFormerCausalLMPreprocessor(RoFormerPreprocessor, CausalLMPreprocessor):
 
     def generate_postprocess(self, x):
         """Generated ids → text, without special tokens."""
-        ids, mask = data.to_numpy(x["token_ids"]), data.to_numpy(x["padding_mask"]).astype("bool")
+        ids, mask = to_numpy(x["token_ids"]), to_numpy(x["padding_mask"]).astype("bool")
         if ids.ndim == 1:
             return self.tokenizer.detokenize(ids[mask])
         return [self.tokenizer.detokenize(row[real]) for row, real in zip(ids, mask, strict=True)]

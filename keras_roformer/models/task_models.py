@@ -20,13 +20,6 @@ from keras_roformer.tasks import TASKS
 _register = keras.saving.register_keras_serializable(package="keras_roformer")
 
 
-def _head(model, **fields):
-    """The head of a model's task, made of its config with other values for some `fields`."""
-    config = model.roformer_config()
-    config.update(fields)
-    return TASKS[model.task].head(config, dtype=model.backbone.dtype_policy, name="head")
-
-
 @_register
 class RoFormerMaskedLM(RoFormerTask, MaskedLM):
     """Masked language model: what stands at the hidden tokens.
@@ -61,12 +54,7 @@ class RoFormerMaskedLM(RoFormerTask, MaskedLM):
                 f"the model has masked_only={masked_only}, its preprocessor "
                 f"masked_only={preprocessor.masked_only}; make both with the same"
             )
-        self.backbone = backbone
-        self.preprocessor = preprocessor
-        self.masked_only = masked_only
-        self.tie_weights = tie_weights
-        self.head = _head(self)
-
+        self._set_up(backbone, preprocessor, masked_only=masked_only, tie_weights=tie_weights)
         inputs = dict(backbone.input)
         if masked_only:
             inputs["mask_positions"] = keras.Input((None,), dtype="int32", name="mask_positions")
@@ -105,26 +93,18 @@ class RoFormerTextClassifier(RoFormerTask, TextClassifier):
     config_fields = {"num_classes": "num_labels"}
 
     def __init__(
-        self,
-        backbone,
-        num_classes,
-        preprocessor=None,
-        activation=None,
-        dropout=None,
-        **kwargs,
+        self, backbone, num_classes, preprocessor=None, activation=None, dropout=None, **kwargs
     ):
-        self.backbone = backbone
-        self.preprocessor = preprocessor
-        self.num_classes = num_classes
-        self.dropout = backbone.dropout if dropout is None else dropout
-        self.head = _head(self, hidden_dropout_prob=self.dropout)
+        dropout = backbone.dropout if dropout is None else dropout
+        self._set_up(backbone, preprocessor, num_classes=num_classes, dropout=dropout)
         outputs = self.head(backbone(backbone.input)["sequence_output"])
         function = keras.activations.get(activation)
         self.activation = keras.activations.serialize(function)
         if activation is not None:
-            outputs = keras.layers.Activation(function, dtype=outputs.dtype, name="probabilities")(
-                outputs
+            probabilities = keras.layers.Activation(
+                function, dtype=outputs.dtype, name="probabilities"
             )
+            outputs = probabilities(outputs)
         super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
 
 
@@ -142,17 +122,13 @@ class _Compiled(RoFormerTask, Task):
             metrics, weighted_metrics: by default the accuracy, weighted.
             kwargs: as for `keras.Model.compile`.
         """
-        if optimizer == "auto":
-            optimizer = keras.optimizers.Adam(5e-5)
-        if loss == "auto":
-            loss = self.default_loss()
-        if weighted_metrics == "auto":
-            weighted_metrics = self.default_metrics()
         super().compile(
-            optimizer=optimizer,
-            loss=loss,
+            keras.optimizers.Adam(5e-5) if optimizer == "auto" else optimizer,
+            self.default_loss() if loss == "auto" else loss,
             metrics=metrics,
-            weighted_metrics=weighted_metrics,
+            weighted_metrics=(
+                self.default_metrics() if weighted_metrics == "auto" else weighted_metrics
+            ),
             **kwargs,
         )
 
@@ -187,11 +163,8 @@ class RoFormerTokenClassifier(_Compiled):
     config_fields = {"num_classes": "num_labels"}
 
     def __init__(self, backbone, num_classes, preprocessor=None, dropout=None, **kwargs):
-        self.backbone = backbone
-        self.preprocessor = preprocessor
-        self.num_classes = num_classes
-        self.dropout = backbone.dropout if dropout is None else dropout
-        self.head = _head(self, hidden_dropout_prob=self.dropout)
+        dropout = backbone.dropout if dropout is None else dropout
+        self._set_up(backbone, preprocessor, num_classes=num_classes, dropout=dropout)
         outputs = self.head(backbone(backbone.input)["sequence_output"])
         super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
 
@@ -211,9 +184,7 @@ class RoFormerQuestionAnswering(_Compiled):
     task = "question_answering"
 
     def __init__(self, backbone, preprocessor=None, **kwargs):
-        self.backbone = backbone
-        self.preprocessor = preprocessor
-        self.head = _head(self)
+        self._set_up(backbone, preprocessor)
         logits = self.head(backbone(backbone.input)["sequence_output"])
         outputs = TASKS[self.task].outputs(logits)
         super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
@@ -236,19 +207,14 @@ class RoFormerMultipleChoice(_Compiled):
     config_fields = {"summary_type": "summary_type"}
 
     def __init__(self, backbone, preprocessor=None, summary_type="last", **kwargs):
-        self.backbone = backbone
-        self.preprocessor = preprocessor
-        self.summary_type = summary_type
-        self.head = _head(self)
+        self._set_up(backbone, preprocessor, summary_type=summary_type)
         inputs = {
             name: keras.Input((None, None), dtype="int32", name=name) for name in backbone.input
         }
         rows = {name: FoldChoices(name=f"fold_{name}")(x) for name, x in inputs.items()}
         scores = self.head(backbone(rows)["sequence_output"])
-        logits = UnfoldChoices(dtype=backbone.dtype_policy, name="unfold")(
-            scores, inputs["token_ids"]
-        )
-        super().__init__(inputs=inputs, outputs=logits, **kwargs)
+        unfold = UnfoldChoices(dtype=backbone.dtype_policy, name="unfold")
+        super().__init__(inputs=inputs, outputs=unfold(scores, inputs["token_ids"]), **kwargs)
 
 
 @_register
@@ -285,17 +251,14 @@ class RoFormerTextEmbedder(RoFormerTask, TextEmbedder):
         self.preprocessor = preprocessor
         self.pooling_mode = pooling_mode
         self.normalize = normalize
-        outputs = backbone(backbone.input)
+        outputs, policy = backbone(backbone.input), backbone.dtype_policy
         if pooling_mode == "pooler":
             vectors = outputs["pooled_output"]
         else:
-            vectors = Pooling(pooling_mode, dtype=backbone.dtype_policy, name="pooling")(
-                outputs["sequence_output"], backbone.input["padding_mask"]
-            )
+            pooling = Pooling(pooling_mode, dtype=policy, name="pooling")
+            vectors = pooling(outputs["sequence_output"], backbone.input["padding_mask"])
         if normalize:
-            vectors = keras.layers.UnitNormalization(dtype=backbone.dtype_policy, name="normalize")(
-                vectors
-            )
+            vectors = keras.layers.UnitNormalization(dtype=policy, name="normalize")(vectors)
         super().__init__(inputs=backbone.input, outputs=vectors, **kwargs)
 
     def similarity(self, queries, documents):
@@ -307,9 +270,8 @@ class RoFormerTextEmbedder(RoFormerTask, TextEmbedder):
         Returns:
             (Q, N) tensor.
         """
-        return ops.matmul(
-            ops.convert_to_tensor(queries), ops.transpose(ops.convert_to_tensor(documents))
-        )
+        queries, documents = map(ops.convert_to_tensor, (queries, documents))
+        return ops.matmul(queries, ops.transpose(documents))
 
 
 @_register
@@ -350,10 +312,7 @@ class RoFormerCausalLM(RoFormerTask, CausalLM):
                 "RoFormerCausalLM needs a backbone that hides later tokens; make it with "
                 "RoFormerBackbone(…, causal=True) or RoFormerBackbone.from_preset(…, causal=True)"
             )
-        self.backbone = backbone
-        self.preprocessor = preprocessor
-        self.tie_weights = tie_weights
-        self.head = _head(self)
+        self._set_up(backbone, preprocessor, tie_weights=tie_weights)
         inputs = {name: backbone.input[name] for name in ("token_ids", "padding_mask")}
         segments = ops.zeros_like(inputs["token_ids"])
         states = backbone({**inputs, "segment_ids": segments})["sequence_output"]
@@ -399,9 +358,8 @@ class RoFormerCausalLM(RoFormerTask, CausalLM):
         backbone = self.backbone
         heads, size = backbone.num_heads, backbone.hidden_dim // backbone.num_heads
         batch, length = ops.shape(token_ids)
-        cache = ops.zeros(
-            (batch, backbone.num_layers, 2, length, heads, size), dtype=self.compute_dtype
-        )
+        shape = (batch, backbone.num_layers, 2, length, heads, size)
+        cache = ops.zeros(shape, dtype=self.compute_dtype)
         _, states, cache = self.call_with_cache(token_ids, cache, 0)
 
         def next_token(prompt, cache, index):

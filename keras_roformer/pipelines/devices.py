@@ -93,14 +93,7 @@ DEVICES = {"torch": TorchDevices(), "jax": JaxDevices(), "tensorflow": TensorFlo
 def find_device(device, backend):
     """The backend's own device for what a user gave; None for None, the backend's choice.
 
-    A GPU where there is none gives a warning and the CPU.
-
-    Args:
-        device: as in `pipeline`.
-        backend: "torch", "jax" or "tensorflow".
-
-    Raises:
-        ValueError: there is no such device.
+    A GPU where there is none gives a warning and the CPU, another absent device a ValueError.
     """
     wants_gpu = isinstance(device, int) and device >= 0 or _kind(device) == "gpu"
     if wants_gpu and not DEVICES[backend].has_gpu():

@@ -101,8 +101,8 @@ class SentenceSimilarityPipeline(_Embedding):
     parts = ("source_sentence", "sentences")
 
     def read(self, item):
-        source, sentences = self.parts_of(item)
-        return [text_of(source, self.task), *self.texts_of(sentences, "sentences")]
+        self.check_parts(item)
+        return [text_of(item["source_sentence"], self.task), *self.texts_of(item, "sentences")]
 
     def encode(self, items, options):
         rows = iter(self.rows([text for texts in items for text in texts], options))

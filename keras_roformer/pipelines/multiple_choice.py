@@ -29,8 +29,8 @@ class MultipleChoicePipeline(Pipeline):
     parts = ("prompt", "choices")
 
     def read(self, item):
-        prompt, choices = self.parts_of(item)
-        return text_of(prompt, self.task), self.texts_of(choices, "choices")
+        self.check_parts(item)
+        return text_of(item["prompt"], self.task), self.texts_of(item, "choices")
 
     def encode(self, items, options):
         samples = []

@@ -75,14 +75,14 @@ class Pipeline:
         """One input, checked; raises TypeError or ValueError for what the task cannot take."""
         return text_of(item, self.task, self.takes)
 
-    def parts_of(self, item):
-        """The values of an input that is a dict of `parts`; another one is a TypeError."""
+    def check_parts(self, item):
+        """Raise a TypeError for an input that is not a dict of `parts`."""
         if not isinstance(item, dict) or set(item) != set(self.parts):
             raise TypeError(f"{self.task} takes {self.takes}, got {item!r}")
-        return [item[part] for part in self.parts]
 
-    def texts_of(self, texts, part):
+    def texts_of(self, item, part):
         """A part of an input that is a list of texts, checked."""
+        texts = item[part]
         if not isinstance(texts, (list, tuple)) or not texts:
             raise ValueError(f'"{part}" must be a list of texts, got {texts!r}')
         return [text_of(text, self.task) for text in texts]
@@ -315,13 +315,10 @@ def one_of(name, value, known):
 
 @contextlib.contextmanager
 def progress_bar(title, total=None, shown=None):
-    """Gives `advance()`, to call for every item that is done.
+    """Gives `advance()`, to call for every one of the `total` items (if known) that is done.
 
-    Args:
-        title: what is done.
-        total: how many items there are, if known.
-        shown: True shows a bar on standard error, False never; None does after two seconds, if that
-            is a terminal. A text stream takes standard error's place for None.
+    `shown`: True shows a bar on standard error, False never; None does after two seconds, if that
+    is a terminal. A text stream takes standard error's place for None.
     """
     stream = shown if hasattr(shown, "write") else sys.stderr
     if shown is False or (shown is not True and not stream.isatty()):

@@ -83,9 +83,6 @@ class Encoding:
     def __repr__(self):
         return f"Encoding(num_tokens={len(self)}, attributes={list(self.FIELDS)})"
 
-    def _first(self, condition):
-        return next((i for i in range(len(self)) if condition(i)), None)
-
     def token_to_sequence(self, token):
         return self.sequence_ids[token] if 0 <= token < len(self) else None
 
@@ -96,18 +93,14 @@ class Encoding:
         return None if self.token_to_sequence(token) is None else self.offsets[token]
 
     def char_to_token(self, char, sequence=0):
-        return self._first(
-            lambda i: (
-                self.sequence_ids[i] == sequence and self.offsets[i][0] <= char < self.offsets[i][1]
-            )
-        )
+        for i, (start, end) in enumerate(self.offsets):
+            if self.sequence_ids[i] == sequence and start <= char < end:
+                return i
+        return None
 
     def word_to_tokens(self, word, sequence=0):
-        found = [
-            i
-            for i in range(len(self))
-            if self.sequence_ids[i] == sequence and self.word_ids[i] == word
-        ]
+        places = enumerate(zip(self.sequence_ids, self.word_ids, strict=True))
+        found = [i for i, place in places if place == (sequence, word)]
         return (found[0], found[-1] + 1) if found else None
 
     def word_to_chars(self, word, sequence=0):
@@ -276,7 +269,7 @@ class BatchEncoding(UserDict):
         """Whether a RoFormerTokenizerFast made this."""
         return self._is_fast
 
-    def _row(self, index=0):
+    def _row(self, index):
         if not self.encodings:
             raise ValueError("This BatchEncoding was not made from text, so it has no alignments.")
         return self.encodings[index]
@@ -354,27 +347,20 @@ class BatchEncoding(UserDict):
                     reason = f"{other[0]!r:.60} is no number; leave {key!r} out or make it numbers"
                 elif _shape(value) is not None:
                     reason = f"{error}"
-                elif key == "overflowing_tokens":
-                    reason = (
-                        "its rows differ in length; RoFormerTokenizerFast returns them as further "
-                        "rows instead"
-                    )
                 else:
-                    reason = (
-                        "its rows differ in length; use padding=True and truncation=True to make "
-                        "the rows equally long"
+                    reason = "its rows differ in length; " + (
+                        "RoFormerTokenizerFast returns them as further rows instead"
+                        if key == "overflowing_tokens"
+                        else "use padding=True and truncation=True to make the rows equally long"
                     )
                 raise ValueError(f"Cannot make a tensor of {key!r}: {reason}.") from error
         return self
 
     def to(self, device, *, non_blocking=False):
         """Moves PyTorch tensors to `device`, in place."""
-        self.data = {
-            key: value.to(device=device, non_blocking=non_blocking)
-            if hasattr(value, "to")
-            else value
-            for key, value in self.data.items()
-        }
+        for key, value in self.data.items():
+            if hasattr(value, "to"):
+                self.data[key] = value.to(device=device, non_blocking=non_blocking)
         return self
 
     def __copy__(self):

@@ -145,9 +145,8 @@ class Calls:
         """`__call__` for one text or pair; also takes a list of tokens or of ids as a text."""
         if not text_pair and not self._flavour.takes_empty_pair:
             text_pair = None
-        return self._encode(
-            [(text, text_pair)], False, {"add_special_tokens": add_special_tokens, **kwargs}
-        )
+        arguments = {"add_special_tokens": add_special_tokens, **kwargs}
+        return self._encode([(text, text_pair)], False, arguments)
 
     def batch_encode_plus(self, batch_text_or_text_pairs, **kwargs):
         """`__call__` for a list of texts, or of `(text, pair)` tuples."""
@@ -237,10 +236,8 @@ class Calls:
     def create_token_type_ids_from_sequences(self, token_ids_0, token_ids_1=None):
         """0 for `[CLS] A [SEP]`, 1 for `B [SEP]`."""
         prefix, suffix = self._tokens.prefix, self._tokens.suffix
-        type_ids = [0] * (len(prefix) + len(token_ids_0) + len(suffix))
-        return (
-            type_ids if token_ids_1 is None else type_ids + [1] * (len(token_ids_1) + len(suffix))
-        )
+        first = [0] * (len(prefix) + len(token_ids_0) + len(suffix))
+        return first if token_ids_1 is None else first + [1] * (len(token_ids_1) + len(suffix))
 
     def get_special_tokens_mask(
         self, token_ids_0, token_ids_1=None, already_has_special_tokens=False
@@ -266,9 +263,8 @@ class Calls:
         prepend = kwargs.pop("prepend_batch_axis", False)
         tensors = kwargs.pop("return_tensors", None)
         kwargs.pop("return_offsets_mapping", None)
-        inputs = self._encode(
-            [(list(ids), None if pair_ids is None else list(pair_ids))], False, kwargs
-        )
+        sample = list(ids), None if pair_ids is None else list(pair_ids)
+        inputs = self._encode([sample], False, kwargs)
         return inputs.convert_to_tensors(tensors, prepend_batch_axis=prepend)
 
     def truncate_sequences(

@@ -28,12 +28,7 @@ def share_longest_first(n_first, n_second, length, odd_to_first=False):
 
 
 def kept_lengths(lengths, room, strategy, odd_to_first=False):
-    """How many tokens each sequence keeps so that together they are at most `room`.
-
-    Args:
-        lengths: of the one or two sequences, together more than `room`.
-        strategy: a TruncationStrategy that truncates.
-        odd_to_first: see `share_longest_first`.
+    """How many tokens each of one or two sequences keeps so that together they are at most `room`.
 
     Raises:
         ValueError: the sequence that is to lose the tokens has too few of them, or is not there.

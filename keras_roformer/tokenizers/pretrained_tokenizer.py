@@ -72,11 +72,8 @@ class TokenizerBase(Calls):
     def __init__(self, vocab, special, init_kwargs, kwargs, /):
         """Sets up everything but what the classes differ in.
 
-        Args:
-            vocab: token -> id.
-            special: role -> special token, of the roles that every tokenizer has.
-            init_kwargs: the class's own settings.
-            kwargs: the other arguments of the constructor.
+        `vocab` is token -> id, `special` role -> token of the roles that every tokenizer has,
+        `init_kwargs` are the class's own settings, `kwargs` the constructor's other arguments.
         """
         self._core = None
         extra = kwargs.get("extra_special_tokens")
@@ -477,11 +474,10 @@ class TokenizerBase(Calls):
             raise ValueError("Only RoFormerTokenizerFast can be saved without vocab.txt.")
         directory = make_directory(save_directory)
         prefix = f"{filename_prefix}-" if filename_prefix else ""
+        special = tokens_to_json(self.special_tokens_map_extended, typed=False)
         contents = {
             "tokenizer_config.json": json_text(self._config()),
-            "special_tokens_map.json": json_text(
-                tokens_to_json(self.special_tokens_map_extended, typed=False)
-            ),
+            "special_tokens_map.json": json_text(special),
         }
         vocab = self._table.vocab
         new = {t: i for t, i in self.added_tokens_encoder.items() if t not in vocab}
@@ -508,13 +504,9 @@ class TokenizerBase(Calls):
             if key not in ("name_or_path", "vocab_file", "tokenizer_file", "use_jieba", "verbose")
         }
         config.update(self.special_tokens_map)
-        config.update(
-            {
-                name: getattr(self, name)
-                for name in ("model_max_length", "clean_up_tokenization_spaces", "padding_side",
-                             "truncation_side", "split_special_tokens")
-            }
-        )  # fmt: skip
+        for name in ("model_max_length", "clean_up_tokenization_spaces", "padding_side",
+                     "truncation_side", "split_special_tokens"):  # fmt: skip
+            config[name] = getattr(self, name)
         config["added_tokens_decoder"] = {
             str(index): token.__getstate__() for index, token in self.added_tokens_decoder.items()
         }
@@ -525,7 +517,7 @@ class TokenizerBase(Calls):
     def save_vocabulary(self, save_directory, filename_prefix=None):
         """Writes vocab.txt into a directory; gives its path in a tuple."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
-        path = make_directory(save_directory) / (prefix + "vocab.txt")
+        path = make_directory(save_directory) / f"{prefix}vocab.txt"
         with atomic(path) as temporary:
             temporary.write_text(vocab_text(self._table.vocab), encoding="utf-8", newline="\n")
         return (str(path),)

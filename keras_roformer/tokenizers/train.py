@@ -28,14 +28,12 @@ def make_vocab(
 ):
     """`{token: id}` of at most `vocab_size` tokens for words counted in `counts`.
 
-    It holds the special tokens, every single character, the most frequent words that jieba keeps
-    whole, and WordPiece's pieces for what is not Chinese; these two share the room by how many
-    words of the texts they serve.
+    See `train_new_from_iterator`; words and pieces share the room by how many words of the texts
+    they serve.
 
     Args:
         split: word -> the strings that WordPiece would see if the word were not in the vocabulary.
         whole_words: whether words of several parts may be tokens, that is, whether jieba cuts.
-        min_frequency: how often at least a word, or a pair that WordPiece joins, must stand there.
         **trainer: arguments of `tokenizers.trainers.WordPieceTrainer`.
     """
     chars, runs, words = Counter(), Counter(), Counter()
@@ -54,9 +52,8 @@ def make_vocab(
     room = vocab_size - len(vocab)
     if room > 0 and runs:
         share = round(room * runs.total() / (runs.total() + words.total()))
-        vocab.update(
-            dict.fromkeys(_train(runs, share, prefix, {**trainer, "min_frequency": min_frequency}))
-        )
+        pieces = _train(runs, share, prefix, {**trainer, "min_frequency": min_frequency})
+        vocab.update(dict.fromkeys(pieces))
     for word in _frequent(words):
         if len(vocab) >= vocab_size:
             break

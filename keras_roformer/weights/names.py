@@ -7,6 +7,7 @@ A checkpoint in memory is a dict of numpy arrays under transformers' torch names
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -15,19 +16,12 @@ DENSE, NORM, EMBEDDING, BIAS = "dense", "norm", "embedding", "bias"
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """One weight's names, after the name of its layer.
+    """One weight's names, after the name of its layer."""
 
-    Attributes:
-        attribute: of the Keras layer.
-        name: canonical.
-        original: in original TensorFlow checkpoints.
-        tf, flax: in checkpoints of transformers' TensorFlow and Flax classes.
-    """
-
-    attribute: str
-    name: str
-    original: str
-    tf: str
+    attribute: str  # of the Keras layer
+    name: str  # canonical
+    original: str  # in original TensorFlow checkpoints
+    tf: str  # in checkpoints of transformers' TensorFlow classes, and of its Flax classes
     flax: str
 
 
@@ -48,19 +42,12 @@ LEAVES = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One layer's names.
+    """One layer's names."""
 
-    Attributes:
-        layer: attribute path from the network; `{i}` is the layer's number.
-        module: transformers' module name.
-        kind: key of `LEAVES`.
-        original: name in the original TensorFlow checkpoints, None where they have none.
-    """
-
-    layer: str
-    module: str
-    kind: str
-    original: str | None = None
+    layer: str  # attribute path from the network; `{i}` is the layer's number
+    module: str  # transformers' module name
+    kind: str  # key of `LEAVES`
+    original: str | None = None  # in original TensorFlow checkpoints, None where they have none
 
     def transposes(self, leaf):
         """Whether the canonical array of a `Leaf` is the transpose of the Keras variable."""
@@ -209,23 +196,14 @@ OPTIONAL = re.compile(r"roformer\.pooler\.|roformer\.encoder\.layer\.\d+\.crossa
 
 @dataclasses.dataclass(frozen=True)
 class Weight:
-    """One weight of a network under its three names.
+    """One weight of a network under its three names."""
 
-    Attributes:
-        name: canonical name, e.g. `roformer.encoder.layer.0.output.dense.weight`.
-        variable: the Keras variable.
-        kind: key of `LEAVES`.
-        initializer: what the variable was made by; None where the layer does not say.
-        original: name in original TensorFlow checkpoints, or None.
-        transposed: whether the canonical array is the transpose of the variable.
-    """
-
-    name: str
-    variable: object
-    initializer: object
-    kind: str
-    original: str | None
-    transposed: bool
+    name: str  # canonical, e.g. `roformer.encoder.layer.0.output.dense.weight`
+    variable: object  # the Keras variable
+    initializer: object  # what the variable was made by; None where the layer does not say
+    kind: str  # key of `LEAVES`
+    original: str | None  # name in original TensorFlow checkpoints
+    transposed: bool  # whether the canonical array is the transpose of the variable
 
 
 def layers(network) -> Iterator[tuple[Row, object]]:
@@ -233,11 +211,10 @@ def layers(network) -> Iterator[tuple[Row, object]]:
     the row's names; a missing part is left out."""
     numbers = range(network.config.num_hidden_layers)
     rows = BACKBONE + HEADS[network.task]
-    first = next(i for i, row in enumerate(rows) if "{i}" in row.layer)
-    last = max(i for i, row in enumerate(rows) if "{i}" in row.layer) + 1
-    ordered = [(row, None) for row in rows[:first]]
-    ordered += [(row, i) for i in numbers for row in rows[first:last]]
-    ordered += [(row, None) for row in rows[last:]]
+    ordered = []
+    for in_block, group in itertools.groupby(rows, key=lambda row: "{i}" in row.layer):
+        group = list(group)
+        ordered += [(row, i) for i in (numbers if in_block else [None]) for row in group]
     for row, i in ordered:
         layer = layer_at(network, row.layer.format(i=i))
         if layer is not None:

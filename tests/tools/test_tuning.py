@@ -1,6 +1,6 @@
 """The fine-tuning tools: batches, splits for choosing settings, and that training learns."""
 
-import sys
+import json
 import types
 
 import numpy as np
@@ -10,8 +10,10 @@ import tune_law
 import tune_ner
 import tune_sentiment
 import tuning
+from masked_rows import IGNORED
 
 import keras_roformer
+from keras_roformer.batches import similar_lengths
 from tests.support import SPECIAL_TOKENS, close, cls
 from tests.tolerances import FLOAT16
 
@@ -22,12 +24,12 @@ WORDS = [f"w{i}" for i in range(20)]
 class TestBatches:
     def test_similar_lengths(self):
         lengths = np.random.default_rng(1).integers(3, 120, 1000)
-        batches = tuning.similar_lengths(lengths, 8, np.random.default_rng(2))
+        batches = similar_lengths(lengths, 8, np.random.default_rng(2))
         assert sorted(np.concatenate(batches).tolist()) == list(range(1000))
         assert max(map(len, batches)) == 8
         spread = [np.ptp(lengths[batch]) for batch in batches]
         assert np.mean(spread) < 12
-        other = tuning.similar_lengths(lengths, 8, np.random.default_rng(3))
+        other = similar_lengths(lengths, 8, np.random.default_rng(3))
         assert not np.array_equal(batches[0], other[0])
 
     def test_padding(self):
@@ -52,7 +54,7 @@ class TestBatches:
     def test_token_types_say_where_words_begin(self):
         """The same in training, from the labels, as in prediction, from the words."""
         ids, firsts = [10, 11, 12, 13], [0, 1, 3]  # the second word is two tokens
-        labels = [5, 6, tuning.IGNORED, 7]
+        labels = [5, 6, IGNORED, 7]
         _, answers = tune_ner.training_rows([(ids, firsts)], [labels], max_length=8)
         found = tune_ner.types_of(firsts, len(ids) + 2)
         assert found == [1, 0, 0, 1, 0, 1] == tune_ner.types_of_labels(answers[0])
@@ -160,8 +162,9 @@ class TestEntities:
 
 
 @pytest.mark.parametrize("task", ["sequence_classification", "token_classification"])
-def test_training_learns_and_the_preset_loads(task, tmp_path, monkeypatch):
+def test_training_learns_and_the_preset_loads(task, tmp_path):
     """Two classes that one word tells apart, with R-Drop, from a checkpoint without the head."""
+    import fitting
     import keras
 
     keras.utils.set_random_seed(1)
@@ -193,19 +196,18 @@ def test_training_learns_and_the_preset_loads(task, tmp_path, monkeypatch):
         backend="keras",
     )  # fmt: skip
     log = []
-    model = tuning.make_model(base, task, ["no", "yes"], dropout=0.1)
-    tuning.train(model, tokenizer, rows, labels, arguments, 1, log)
+    model = fitting.make_model(base, task, ["no", "yes"], dropout=0.1)
+    data = fitting.TaskBatches(tokenizer, rows, labels, None, arguments, seed=1)
+    fitting.train(model, data, arguments, log)
     assert [row["epoch"] for row in log] == list(range(1, 13))
     assert log[-1]["loss"] < 0.6 * log[0]["loss"]
     found = [logits.argmax(axis=-1) for logits in tuning.predict(model, tokenizer, rows)]
     right = np.concatenate([np.ravel(f == a) for f, a in zip(found, labels, strict=True)])
     assert np.mean(right) > 0.9
 
-    architecture = "RoFormerFor" + task.title().replace("_", "")
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", "tool.py", raising=False)
-    tuning.write_preset(arguments, model, tokenizer, architecture, log, task=task)
+    tuning.write_preset(arguments, model, tokenizer, log, "tool.py", task=task)
     score_preset.add_scores(arguments.out, {"test": 1})
-    again = tuning.make_model(arguments.out, task, ["no", "yes"])
+    again = fitting.make_model(arguments.out, task, ["no", "yes"])
     for one, other in zip(
         tuning.predict(model, tokenizer, rows[:4]),
         tuning.predict(again, tokenizer, rows[:4]),
@@ -214,11 +216,15 @@ def test_training_learns_and_the_preset_loads(task, tmp_path, monkeypatch):
         close(one, other, FLOAT16)  # of the weights
     tuned = keras_roformer.RoFormerConfig.from_pretrained(arguments.out)
     assert tuned.id2label == {0: "no", 1: "yes"}
-    assert tuned.architectures == [architecture]
+    assert tuned.architectures == ["RoFormerFor" + task.title().replace("_", "")]
+    metadata = json.loads((arguments.out / "metadata.json").read_text("utf-8"))
+    assert metadata["training"]["script"] == "tools/tool.py"
 
 
 def test_adapting_learns_the_texts(tmp_path, monkeypatch, capsys):
     """Masked LM on a handful of texts: the loss falls, and what is written is to be tuned."""
+    import fitting
+
     words = ["今天", "天气", "很", "好", "我们", "去", "公园", "。", "，"]
     tokenizer = keras_roformer.RoFormerTokenizer(
         vocab={token: i for i, token in enumerate([*SPECIAL_TOKENS, *words])}
@@ -240,13 +246,13 @@ def test_adapting_learns_the_texts(tmp_path, monkeypatch, capsys):
     texts = ["今天天气很好，我们去公园。"] * 40
     losses = []
     for epochs in (4, 100):
-        adapted = tuning.adapt(arguments, tokenizer, texts, epochs)
+        adapted = fitting.adapt(arguments, tokenizer, texts, epochs)
         losses.append(float(capsys.readouterr().out.split()[-1]))
     assert losses[1] < 0.9 * losses[0]
     from keras_roformer.weights import checkpoint, transfer
 
     tuned = transfer.read(
-        tuning.make_model(adapted, "sequence_classification", ["no", "yes"]).network
+        fitting.make_model(adapted, "sequence_classification", ["no", "yes"]).network
     )
     for name, tensor in checkpoint.read(adapted).items():
         if name in tuned:

@@ -14,27 +14,17 @@ from typing import NamedTuple
 
 
 class Format(NamedTuple):
-    """One format of weight files.
+    """One format of weight files."""
 
-    Attributes:
-        name: what arguments, reports and errors call it.
-        file: transformers' name of a file with all weights. Shards lie beside an index,
-            `<file>.index.json`.
-        layout: names and axes of the stored tensors: a key of `layouts.LAYOUTS`, or "original". The
-            "format" of a file's metadata may say another.
-        module: the module of this package that reads and writes it.
-        request: arguments of the documented `from_pretrained` that ask for it.
-        any_name: pattern of the file where its name is free.
-        is_written: whether it can be saved; other formats are only read, and never downloaded.
-    """
-
-    name: str
-    file: str
+    name: str  # what arguments, reports and errors call it
+    file: str  # transformers' name of a file with all weights; shards lie beside an index
+    # Names and axes of the stored tensors: a key of `layouts.LAYOUTS`, or "original". The "format"
+    # of a file's metadata may say another.
     layout: str
-    module: str
-    request: Mapping[str, bool]
-    any_name: str | None = None
-    is_written: bool = True
+    module: str  # of this package, which reads and writes it
+    request: Mapping[str, bool]  # arguments of the documented `from_pretrained` that ask for it
+    any_name: str | None = None  # pattern of the file where its name is free
+    is_written: bool = True  # other formats are only read, and never downloaded
 
     @property
     def index_file(self) -> str:
@@ -57,21 +47,15 @@ class Format(NamedTuple):
         return importlib.import_module(f"{__name__}.{self.module}")
 
 
+_SAFE, _TF = {"use_safetensors": True}, {"from_tf": True}
+# Another format that is asked for by name goes before use_safetensors=False.
+_PICKLED = {"use_safetensors": False, "from_tf": False, "from_flax": False}
 TABLE: dict[str, Format] = {
     format.name: format
     for format in (
-        Format(
-            "safetensors", "model.safetensors", "pt", "safetensors_file", {"use_safetensors": True}
-        ),
-        # Another format that is asked for by name goes before use_safetensors=False.
-        Format(
-            "pytorch",
-            "pytorch_model.bin",
-            "pt",
-            "pytorch_bin",
-            {"use_safetensors": False, "from_tf": False, "from_flax": False},
-        ),
-        Format("tensorflow", "tf_model.h5", "tf", "tf_h5", {"from_tf": True}),
+        Format("safetensors", "model.safetensors", "pt", "safetensors_file", _SAFE),
+        Format("pytorch", "pytorch_model.bin", "pt", "pytorch_bin", _PICKLED),
+        Format("tensorflow", "tf_model.h5", "tf", "tf_h5", _TF),
         Format("flax", "flax_model.msgpack", "flax", "flax_msgpack", {"from_flax": True}),
         # Of the original TensorFlow code and bert4keras; beside it lies bert_model.ckpt.data-….
         Format(
@@ -79,7 +63,7 @@ TABLE: dict[str, Format] = {
             "bert_model.ckpt.index",
             "original",
             "tf_checkpoint",
-            {"from_tf": True},
+            _TF,
             any_name="*.ckpt*.index",
             is_written=False,
         ),
