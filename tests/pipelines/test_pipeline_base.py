@@ -36,7 +36,7 @@ def test_order_and_numbers_do_not_depend_on_the_batch(fill, pipes, task):
     pipe, inputs = fill if task == "fill-mask" else pipes(task), INPUTS[task]
     arguments = GREEDY if task == "text-generation" else {}
     expected = [pipe([item])[0] if task in LISTED else pipe(item, **arguments) for item in inputs]
-    for size in (1, 2, 3, 32):
+    for size in (1, 3, 32):
         assert_same(pipe(inputs, batch_size=size, **arguments), expected)
     assert_same(list(pipe(iter(inputs), batch_size=2, **arguments)), expected)
     assert pipe([], **arguments) == []
